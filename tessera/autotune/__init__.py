@@ -1,0 +1,1 @@
+"""Choosing among lowerings by measurement."""

@@ -1,0 +1,108 @@
+"""The `tessera` command: the demo, a look at this machine, a way to start programs faster."""
+
+import os
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+
+import tessera
+from tessera.core.errors import TesseraError
+from tessera.runtime import allocator
+
+DEBUG_VARIABLE = "TESSERA_DEBUG"
+PIPED_WIDTH = 140  # columns, where no terminal sets a limit
+
+app = typer.Typer(
+    help=__doc__, no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False
+)
+
+
+def main() -> None:
+    """Runs the command line; a failure is one line on stderr and a non-zero exit status.
+
+    `tessera --debug ...` or `TESSERA_DEBUG=1` shows the traceback instead.
+    """
+    try:
+        app()
+    except Exception as error:  # noqa: BLE001 - nothing above it could still turn it into one line
+        if os.environ.get(DEBUG_VARIABLE):
+            raise
+        complain(one_line(error))
+        sys.exit(1)
+
+
+@app.callback(invoke_without_command=True)
+def options(
+    debug: Annotated[bool, typer.Option("--debug", help="Show tracebacks.")] = False,
+    version: Annotated[bool, typer.Option("--version", help="Print the version.")] = False,
+) -> None:
+    """Handles the options that stand before a command."""
+    if debug:
+        os.environ[DEBUG_VARIABLE] = "1"
+    if version:
+        typer.echo(tessera.__version__)
+        raise typer.Exit
+
+
+# Each command imports what it runs: `tessera run` must not spend JAX's start-up before the program's.
+
+
+@app.command()
+def demo(
+    quick: Annotated[bool, typer.Option("--quick", help="Looser targets, under 40 s.")] = False,
+    seed: Annotated[int, typer.Option(min=0, help="Seed of the network and its points.")] = 0,
+    output: Annotated[Path, typer.Option(help="Directory of the figures.")] = Path("demo-output"),
+) -> None:
+    """Solves a flow with a physics-informed network and checks it against the exact solution."""
+    from tessera.demo import run as run_demo
+
+    raise typer.Exit(run_demo(quick=quick, seed=seed, output=output))
+
+
+@app.command(
+    context_settings={"allow_interspersed_args": False, "ignore_unknown_options": True},
+)
+def run(
+    script: Annotated[Path, typer.Argument(help="A Python program.")],
+    arguments: Annotated[list[str] | None, typer.Argument(help="Its arguments.")] = None,
+) -> None:
+    """Starts a Python program with the allocator setting on: faster large temporaries on CPU."""
+    if not script.exists():
+        complain(f"run: there is no file {script}")
+        raise typer.Exit(2)
+    environment = allocator.turned_on(os.environ)
+    state = allocator.describe(environment, allocator.c_library())
+    if not state.on:
+        complain(f"run: starting {script} without the allocator setting: {state.reason}")
+    # The program takes over this process, so its signals and exit status need no forwarding.
+    command = [sys.executable, str(script), *(arguments or [])]
+    os.execve(sys.executable, command, environment)
+
+
+@app.command()
+def doctor() -> None:
+    """Prints versions, devices, the allocator setting, and what each op runs on here and why."""
+    from tessera.runtime import report
+
+    console = Console()
+    if not console.is_terminal:
+        console = Console(width=PIPED_WIDTH)
+    for part in report.doctor(os.environ):
+        console.print(part)
+
+
+def complain(message: str) -> None:
+    """Prints one line on stderr."""
+    typer.secho(f"tessera: {message}", err=True, fg=typer.colors.RED)
+
+
+def one_line(error: Exception) -> str:
+    """Returns an error as a single line: a Tessera error's message and hints, else type and text."""
+    if isinstance(error, TesseraError):
+        text = "; ".join([f"{error.message} [{error.code.value}]", *error.hints])
+    else:
+        text = f"{type(error).__name__}: {error}"
+    return " ".join(text.split())

@@ -1,0 +1,69 @@
+"""Activation functions as plain `jax.numpy`, by the word that names them in an epilogue or a layer.
+
+Each computes in at least fp32 and returns its input's dtype.
+"""
+
+import functools
+import math
+from collections.abc import Callable
+
+import jax
+import jax.numpy as jnp
+
+from tessera.core import numerics
+
+Activation = Callable[[jax.Array], jax.Array]
+
+
+def _accumulated(function: Activation) -> Activation:
+    @functools.wraps(function)
+    def run(x: jax.Array) -> jax.Array:
+        return function(x.astype(numerics.accumulator(x.dtype))).astype(x.dtype)
+
+    return run
+
+
+def relu(x: jax.Array) -> jax.Array:
+    """Returns max(x, 0), with derivative 0 at 0; NaN stays NaN."""
+    # maximum(x, 0) would have derivative 1/2 at 0.
+    return jnp.where(x <= 0, jnp.zeros_like(x), x)
+
+
+@_accumulated
+def gelu(x: jax.Array) -> jax.Array:
+    """Returns x Phi(x), Phi the standard normal distribution function (Hendrycks and Gimpel 2016)."""
+    # 1 + erf would lose every digit of the left tail.
+    return 0.5 * x * jax.lax.erfc(-x * math.sqrt(0.5))
+
+
+@_accumulated
+def gelu_tanh(x: jax.Array) -> jax.Array:
+    """Returns the tanh approximation of gelu (Hendrycks and Gimpel 2016, section 2)."""
+    return 0.5 * x * (1.0 + jnp.tanh(math.sqrt(2.0 / math.pi) * (x + 0.044715 * x * x * x)))
+
+
+@_accumulated
+def silu(x: jax.Array) -> jax.Array:
+    """Returns x sigmoid(x) (Elfwing et al. 2017)."""
+    return x * jax.lax.logistic(x)
+
+
+@_accumulated
+def tanh(x: jax.Array) -> jax.Array:
+    """Returns tanh x."""
+    return jax.lax.tanh(x)
+
+
+@_accumulated
+def sigmoid(x: jax.Array) -> jax.Array:
+    """Returns 1 / (1 + exp(-x))."""
+    return jax.lax.logistic(x)
+
+
+ACTIVATIONS: dict[str, Activation] = {
+    "relu": relu,
+    "gelu": gelu,
+    "silu": silu,
+    "tanh": tanh,
+    "sigmoid": sigmoid,
+}

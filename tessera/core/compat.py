@@ -1,0 +1,66 @@
+"""Every difference between the JAX versions Tessera supports, and every private name it must touch.
+
+Supported: JAX 0.10.2 (Python 3.11) to 0.12 (Python 3.12 and later).
+"""
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+from jax.experimental import jet as _jet
+
+jet_rules: dict[Any, Any] = _jet.jet_rules
+
+
+def varying_axes(x: Any) -> frozenset[str]:
+    """Returns the manual mesh axes over which a value varies (empty outside `shard_map`)."""
+    return frozenset(jax.typeof(x).mat.varying)
+
+
+def explicitly_sharded(aval: Any) -> bool:
+    """Returns whether a type names mesh axes of an Explicit mesh."""
+    spec = aval.sharding.spec
+    return any(entry is not None for entry in spec)
+
+
+def devices_of(ctx: Any) -> int:
+    """Returns the number of devices the partitioner will split a module over at this point.
+
+    It is 1 in a module for one device and inside `shard_map`, where the program is already per device.
+    `ctx` is the context a lowering rule gets.
+    """
+    context = ctx.module_context.axis_context
+    if type(context).__name__ == "ShardingContext":
+        return context.num_devices
+    if type(context).__name__ == "SPMDAxisContext":
+        automatic = set(context.mesh.axis_names) - set(context.manual_axes)
+        sizes = dict(context.mesh.shape)
+        product = 1
+        for axis in automatic:
+            product *= sizes[axis]
+        return product
+    return 1  # ReplicaAxisContext: pmap, one program per device
+
+
+def is_key(x: Any) -> bool:
+    """Returns whether an array is a typed PRNG key array."""
+    return jnp.issubdtype(x.dtype, jax.dtypes.prng_key)
+
+
+def platform_of(ctx: Any) -> str | None:
+    """Returns the platform a module is lowered for, or None when it is lowered for several at once."""
+    platforms = ctx.platforms or ctx.module_context.platforms
+    return platforms[0] if len(platforms) == 1 else None
+
+
+def in_auto_mode(function: Callable[..., list[Any]], like: Sequence[Any]) -> Callable[..., list[Any]]:
+    """Returns a function that runs with Explicit mesh axes made Auto, its results sharded `like` arrays.
+
+    A hand-written backward contracts and reshapes as it likes; under an Explicit mesh every such step would
+    have to name its output sharding. Without Explicit axes the function is returned as it is.
+    """
+    shardings = [jax.typeof(x).sharding for x in like]
+    if not any(explicitly_sharded(jax.typeof(x)) for x in like):
+        return function
+    return jax.sharding.auto_axes(function, out_sharding=shardings)

@@ -1,0 +1,441 @@
+"""`define_op`: a plain `jax.numpy` function becomes an op closed under every JAX transformation.
+
+The reference is the op. From it come the shape and dtype rule, sharding, `jvp`, `vjp`, `jet`, `vmap` and the
+lowering; what is written by hand (a backward, a faster algorithm) replaces the derived rule and nothing else.
+
+Three primitives carry an op `f`:
+
+    f           the op
+    f_forward   the op and what its backward needs (only with `def_forward`)
+    f_tangent   its tangent map, linear in the tangents; lowers as the jvp of the reference, and transposes to
+                the hand-written backward (only with `def_vjp`)
+
+The JVP rule of `f` binds the other two. Forward mode therefore never meets the backward, reverse mode never
+meets the reference's graph, and any nesting of the two is made of the same pieces.
+"""
+
+import functools
+import inspect
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any, Generic, ParamSpec, TypeVar, cast
+
+import jax
+import jax.numpy as jnp
+from jax.interpreters import ad
+
+from tessera.core import compat
+from tessera.core.dims import Signature, Term, parse, parse_terms
+from tessera.core.errors import Code, CompileError
+from tessera.core.operands import check_kind, promote_floats, share_varying_axes, to_array
+from tessera.core.primitive import make_primitive
+from tessera.core.samples import Draw, Sample
+
+__all__ = ["Algorithm", "Draw", "Op", "Residuals", "Sample", "define_op", "registered_ops"]
+
+P = ParamSpec("P")
+Q = ParamSpec("Q")
+R = TypeVar("R")
+S = TypeVar("S")
+F = TypeVar("F", bound=Callable[..., Any])
+
+REFERENCE = "reference"
+
+_REGISTRY: dict[str, "Op[..., Any]"] = {}
+
+
+@dataclass(frozen=True)
+class Residuals:
+    """What a backward gets: the operands (None where absent), the output, and the saved arrays."""
+
+    operands: tuple[Any, ...]
+    out: Any
+    saved: tuple[jax.Array, ...]
+
+
+@dataclass(frozen=True)
+class Algorithm:
+    """Another formulation of an op: where it applies and whether XLA may partition it over devices."""
+
+    name: str
+    function: Callable[..., Any]
+    platforms: tuple[str, ...]
+    when: Callable[..., bool]
+    partitions: bool
+
+
+def define_op(
+    dims: str, *, kinds: str | Sequence[str] = "float", name: str | None = None
+) -> Callable[[Callable[P, R]], "Op[P, R]"]:
+    """Returns a decorator that makes a reference function an `Op` and registers it.
+
+    `dims` is the signature (`tessera.core.dims`), one term per positional parameter of the reference.
+    Positional parameters are arrays, keyword-only ones static and hashable. `kinds` says which dtypes an
+    operand may have, for all or one by one: float, number, integer, bool, any, key.
+    """
+
+    def decorate(reference: Callable[P, R]) -> Op[P, R]:
+        op = Op(reference, parse(dims), kinds, name or reference.__name__)
+        if op.name in _REGISTRY:
+            raise CompileError(Code.E_GRAPH_INVALID, f"an op named {op.name!r} is already defined.")
+        _REGISTRY[op.name] = op
+        return op
+
+    return decorate
+
+
+def registered_ops() -> tuple["Op[..., Any]", ...]:
+    """Returns every op defined so far, by name."""
+    return tuple(_REGISTRY[name] for name in sorted(_REGISTRY))
+
+
+class Op(Generic[P, R]):
+    """An op: call it like the function it was made from. Made by `define_op`."""
+
+    def __init__(
+        self, reference: Callable[P, R], dims: Signature, kinds: str | Sequence[str], name: str
+    ):
+        functools.update_wrapper(self, reference)
+        parameters = inspect.signature(reference).parameters.values()
+        operands = [p for p in parameters if p.kind is not p.KEYWORD_ONLY]
+        self.name = name
+        self.dims = dims
+        self.reference = reference
+        self.samples: tuple[Sample, ...] = ()
+        self.algorithms: dict[str, Algorithm] = {}
+        self.operand_names = tuple(p.name for p in operands)
+        self.kinds = (kinds,) * len(operands) if isinstance(kinds, str) else tuple(kinds)
+        self.statics = {p.name: p.default for p in parameters if p.kind is p.KEYWORD_ONLY}
+        self._check_definition()
+        self._call: Callable[..., Any] = self._call_directly
+        self._structures: dict[Any, tuple[bool, ...]] = {}
+        self._forward: Callable[..., Any] | None = None
+        self._saves: tuple[Term, ...] = ()
+        self._jvp: Callable[..., Any] | None = None
+        self._vjp: Callable[..., Any] | None = None
+        self._primitive = make_primitive(
+            name, self._flat_reference, self._signature, choose=self._choose_output
+        )
+        ad.primitive_jvps[self._primitive] = self._jvp_rule
+        self._forward_primitive: Any = None
+        self._tangent_primitive: Any = None
+
+    def __call__(self, *args: P.args, **kwargs: P.kwargs) -> R:
+        return self._call(*args, **kwargs)
+
+    def __repr__(self) -> str:
+        return f"<op {self.name}: {self.dims}>"
+
+    @property
+    def has_backward(self) -> bool:
+        """Whether the op has a hand-written backward or tangent map."""
+        return self._vjp is not None or self._jvp is not None
+
+    # -- what may be written by hand ------------------------------------------------------------------------
+
+    def def_call(self, function: Callable[Q, S]) -> "Op[Q, S]":
+        """Sets the public call: it normalises its arguments and ends in `op.bind(...)`. Returns the op."""
+        self._call = function
+        self.__signature__ = inspect.signature(function)
+        return cast("Op[Q, S]", self)
+
+    def def_forward(self, *, saves: str) -> Callable[[F], F]:
+        """Sets the forward that also returns what the backward needs: `(out, *saved)`; `saves` are its dims."""
+
+        def decorate(function: F) -> F:
+            self._forward = function
+            self._saves = parse_terms(saves)
+            self._forward_primitive = make_primitive(
+                f"{self.name}_forward",
+                self._flat_forward,
+                lambda params: self._signature(params, self._saves),
+                choose=self._choose_forward,
+            )
+            ad.primitive_jvps[self._forward_primitive] = self._forward_jvp_rule
+            return function
+
+        return decorate
+
+    def def_vjp(self, function: F) -> F:
+        """Sets the backward: `(residuals, cotangent, **statics) ->` one gradient per operand, None if it has none."""
+        self._vjp = function
+        self._tangent_primitive = make_primitive(
+            f"{self.name}_tangent", self._flat_tangent, self._tangent_signature, may_broadcast=False
+        )
+        ad.primitive_jvps[self._tangent_primitive] = self._tangent_jvp_rule
+        ad.primitive_transposes[self._tangent_primitive] = self._transpose_rule
+        return function
+
+    def def_jvp(self, function: F) -> F:
+        """Sets the tangent map: `(operands, tangents, **statics) ->` tangent, linear in the tangents (None = zero)."""
+        self._jvp = function
+        return function
+
+    def def_algorithm(
+        self,
+        name: str,
+        *,
+        platforms: tuple[str, ...],
+        when: Callable[..., bool] = lambda *_operands, **_statics: True,
+        partitions: bool = False,
+    ) -> Callable[[F], F]:
+        """Adds a formulation with the contract of the reference, or of the forward where there is one.
+
+        It is used on `platforms` where `when(*operand_types, **statics)` holds. `partitions=True` states that
+        XLA can split it over devices along the batch without gathering; others then leave the work to the
+        reference in a module for several devices (inside `shard_map` a program is per device, so they run).
+        """
+
+        def decorate(function: F) -> F:
+            self.algorithms[name] = Algorithm(name, function, platforms, when, partitions)
+            return function
+
+        return decorate
+
+    # -- calling --------------------------------------------------------------------------------------------
+
+    def bind(self, *operands: Any, algorithm: str | None = None, **statics: Any) -> Any:
+        """Checks operands against kinds and dims, brings them to common dtypes, and applies the op.
+
+        Absent operands are None. `algorithm` pins a formulation by name ("reference" for the reference);
+        otherwise one is chosen when the op is lowered. Raises `E_SHAPE_MISMATCH`, `E_TARGET_CODEGEN` (dtype)
+        or `E_GRAPH_INVALID`.
+        """
+        if algorithm is not None and algorithm != REFERENCE and algorithm not in self.algorithms:
+            known = ", ".join([REFERENCE, *self.algorithms])
+            raise self._invalid(f"has no algorithm {algorithm!r}; one of {known}")
+        statics = {**self.statics, **statics}
+        if len(operands) < len(self.operand_names):
+            operands += (None,) * (len(self.operand_names) - len(operands))
+        arrays = [self._operand(i, x) for i, x in enumerate(operands)]
+        arrays = promote_floats(arrays, self.kinds)
+        shapes = [None if x is None else tuple(x.shape) for x in arrays]
+        self.dims.bind(self.name, self.operand_names, shapes, statics)
+        present = tuple(x is not None for x in arrays)
+        live = share_varying_axes([x for x in arrays if x is not None])
+        params = {"present": present, "algorithm": algorithm, **statics}
+        try:
+            outs = self._primitive.bind(*live, **params)
+        except TypeError as error:
+            unhashable = [k for k, v in statics.items() if not _hashable(v)]
+            if not unhashable:
+                raise
+            raise self._invalid(f"static argument {unhashable[0]!r} is not hashable") from error
+        return self._assemble(outs, params)
+
+    def _operand(self, index: int, x: Any) -> jax.Array | None:
+        name = self.operand_names[index]
+        if x is None:
+            if not self.dims.operands[index].optional:
+                raise self._invalid(f"argument {name!r} is missing")
+            return None
+        array = to_array(self.name, name, x)
+        check_kind(self.name, name, array, self.kinds[index])
+        return array
+
+    def _call_directly(self, *args: Any, **kwargs: Any) -> Any:
+        bound = inspect.signature(self.reference).bind(*args, **kwargs)
+        bound.apply_defaults()
+        return self.bind(*bound.args, **bound.kwargs)
+
+    def _check_definition(self) -> None:
+        if len(self.operand_names) != len(self.dims.operands):
+            raise self._invalid(
+                f"has {len(self.operand_names)} operands but {len(self.dims.operands)} terms in {self.dims}"
+            )
+        reserved = {"present", "algorithm", "nonzero"} & set(self.statics)
+        if reserved:
+            raise self._invalid(f"static argument {reserved.pop()!r} is a reserved name")
+
+    def _invalid(self, problem: str) -> CompileError:
+        return CompileError(Code.E_GRAPH_INVALID, f"{self.name}: {problem}. Signature: {self.dims}.")
+
+    # -- flat functions: what the primitives compute ------------------------------------------------------------
+
+    def _flat_reference(self, *live: Any, present: Any, algorithm: Any, **statics: Any) -> list[Any]:
+        del algorithm  # a choice among formulations, not part of the value
+        out = self.reference(*_fill(present, live), **statics)
+        return self._flatten(out, present, statics)
+
+    def _flat_forward(self, *live: Any, present: Any, algorithm: Any, **statics: Any) -> list[Any]:
+        del algorithm
+        assert self._forward is not None
+        out, *saved = self._forward(*_fill(present, live), **statics)
+        return [*self._flatten(out, present, statics), *saved]
+
+    def _flat_tangent(
+        self, *xs: Any, present: Any, nonzero: Any, algorithm: Any, **statics: Any
+    ) -> list[Any]:
+        operands, tangents = xs[: sum(present)], xs[len(xs) - sum(nonzero) :]
+
+        def of_moving(*moving: Any) -> list[Any]:
+            rest = iter(moving)
+            mixed = (next(rest) if moves else x for moves, x in zip(nonzero, operands, strict=True))
+            outs = self._flat_reference(*mixed, present=present, algorithm=algorithm, **statics)
+            return [out for out in outs if _differentiable(out)]
+
+        moving = tuple(x for moves, x in zip(nonzero, operands, strict=True) if moves)
+        return jax.jvp(of_moving, moving, tuple(tangents))[1]
+
+    def _flatten(self, out: Any, present: Any, statics: Any) -> list[Any]:
+        parts = out if isinstance(out, tuple) else (out,)
+        assert len(parts) == len(self.dims.outputs), f"{self.name} returned {len(parts)} outputs"
+        key = (present, tuple(sorted(statics.items())))
+        self._structures[key] = tuple(part is not None for part in parts)
+        return [part for part in parts if part is not None]
+
+    def _assemble(self, outs: Sequence[Any], params: dict[str, Any]) -> Any:
+        """Rebuilds the output from its present parts; tracing has recorded which are present."""
+        if len(self.dims.outputs) == 1:
+            return outs[0]
+        statics = {k: v for k, v in params.items() if k not in ("present", "algorithm", "nonzero")}
+        return _fill(self._structures[params["present"], tuple(sorted(statics.items()))], outs)
+
+    def _signature(self, params: dict[str, Any], saves: tuple[Term, ...] = ()) -> Signature:
+        present = _pick(params["present"], self.dims.operands)
+        return Signature(present, self.dims.outputs + saves)
+
+    def _tangent_signature(self, params: dict[str, Any]) -> Signature:
+        operands = _pick(params["present"], self.dims.operands)
+        moving = _pick(params["nonzero"], operands)
+        return Signature(operands + self.dims.outputs + self._saves + moving, self.dims.outputs)
+
+    # -- choosing an algorithm when the op is lowered ---------------------------------------------------------
+
+    def _choose_output(self, ctx: Any, types: Sequence[Any], params: dict[str, Any]) -> Any:
+        found = self._choose(ctx, types, params)
+        if found is None:
+            return self._flat_reference
+        return self._flat_algorithm(found.name, self._forward is not None, False)
+
+    def _choose_forward(self, ctx: Any, types: Sequence[Any], params: dict[str, Any]) -> Any:
+        found = self._choose(ctx, types, params)
+        return self._flat_forward if found is None else self._flat_algorithm(found.name, True, True)
+
+    def _choose(self, ctx: Any, types: Sequence[Any], params: dict[str, Any]) -> Algorithm | None:
+        pinned = params["algorithm"]
+        if pinned is not None:
+            return self.algorithms.get(pinned)
+        statics = {k: params[k] for k in self.statics}
+        operands = _fill(params["present"], types)
+        split = compat.devices_of(ctx) > 1 or any(compat.explicitly_sharded(t) for t in types)
+        for algorithm in self.algorithms.values():
+            usable = compat.platform_of(ctx) in algorithm.platforms
+            if usable and (algorithm.partitions or not split) and algorithm.when(*operands, **statics):
+                return algorithm
+        return None
+
+    @functools.lru_cache(maxsize=None)  # noqa: B019 - ops live as long as the process
+    def _flat_algorithm(self, name: str, has_saved: bool, keep_saved: bool) -> Callable[..., list[Any]]:
+        function = self.algorithms[name].function
+
+        def flat(*live: Any, present: Any, algorithm: Any, **statics: Any) -> list[Any]:
+            del algorithm
+            out = function(*_fill(present, live), **statics)
+            saved = []
+            if has_saved:
+                out, *saved = out
+            return [*self._flatten(out, present, statics), *(saved if keep_saved else [])]
+
+        return flat
+
+    # -- derivative rules -----------------------------------------------------------------------------------
+
+    def _jvp_rule(self, primals: Sequence[Any], tangents: Sequence[Any], **params: Any) -> Any:
+        if self._jvp is not None:
+            return self._written_jvp(primals, tangents, params)
+        if self._vjp is None:
+            return _jvp_of(functools.partial(self._flat_reference, **params), primals, tangents)
+        primitive = self._primitive if self._forward is None else self._forward_primitive
+        results = primitive.bind(*primals, **params)
+        outs = results[: len(results) - len(self._saves)]
+        moving = [t for t in tangents if type(t) is not ad.Zero]
+        nonzero = tuple(type(t) is not ad.Zero for t in tangents)
+        found = iter(
+            self._tangent_primitive.bind(*primals, *results, *moving, nonzero=nonzero, **params)
+        )
+        return outs, [next(found) if _differentiable(x) else _no_tangent(x) for x in outs]
+
+    def _written_jvp(
+        self, primals: Sequence[Any], tangents: Sequence[Any], params: dict[str, Any]
+    ) -> Any:
+        assert self._jvp is not None
+        present = params["present"]
+        statics = {k: params[k] for k in self.statics}
+        outs = self._primitive.bind(*primals, **params)
+        known = [None if type(t) is ad.Zero else t for t in tangents]
+        tangent = self._jvp(_fill(present, primals), _fill(present, known), **statics)
+        return outs, list(tangent) if isinstance(tangent, tuple) else [tangent]
+
+    def _forward_jvp_rule(self, primals: Sequence[Any], tangents: Sequence[Any], **params: Any) -> Any:
+        return _jvp_of(functools.partial(self._flat_forward, **params), primals, tangents)
+
+    def _tangent_jvp_rule(self, primals: Sequence[Any], tangents: Sequence[Any], **params: Any) -> Any:
+        return _jvp_of(functools.partial(self._flat_tangent, **params), primals, tangents)
+
+    def _transpose_rule(self, cotangents: Sequence[Any], *xs: Any, **params: Any) -> list[Any]:
+        present, nonzero = params["present"], params["nonzero"]
+        statics = {k: params[k] for k in self.statics}
+        operands, middle = xs[: sum(present)], xs[sum(present) : len(xs) - sum(nonzero)]
+        outs, saved = middle[: len(middle) - len(self._saves)], middle[len(middle) - len(self._saves) :]
+
+        def backward(operands: Any, outs: Any, saved: Any, given: Any) -> list[Any]:
+            assert self._vjp is not None
+            rest = iter(given)
+            cts = [next(rest) if _differentiable(x) else None for x in outs]
+            residuals = Residuals(_fill(present, operands), self._assemble(outs, params), tuple(saved))
+            gradients = self._vjp(residuals, self._assemble(cts, params), **statics)
+            kept = _pick(nonzero, _pick(present, gradients))
+            moving = _pick(nonzero, operands)
+            return [_as_gradient(self.name, g, x) for g, x in zip(kept, moving, strict=True)]
+
+        given = [ad.instantiate_zeros(ct) for ct in cotangents]
+        run = compat.in_auto_mode(backward, _pick(nonzero, operands))
+        return [None] * (len(operands) + len(middle)) + run(operands, outs, saved, given)
+
+
+def _fill(present: Sequence[bool], live: Sequence[Any]) -> tuple[Any, ...]:
+    rest = iter(live)
+    return tuple(next(rest) if there else None for there in present)
+
+
+def _pick(mask: Sequence[bool], items: Sequence[Any]) -> tuple[Any, ...]:
+    return tuple(item for chosen, item in zip(mask, items, strict=True) if chosen)
+
+
+def _hashable(value: Any) -> bool:
+    try:
+        hash(value)
+    except TypeError:
+        return False
+    return True
+
+
+def _differentiable(x: Any) -> bool:
+    return jnp.issubdtype(x.dtype, jnp.inexact)
+
+
+def _no_tangent(x: Any) -> ad.Zero:
+    return ad.Zero(jax.typeof(x).to_tangent_aval())
+
+
+def _as_gradient(op: str, gradient: Any, operand: Any) -> Any:
+    assert gradient is not None, f"{op}: the backward gave no gradient for a float operand"
+    assert gradient.shape == operand.shape, f"{op}: gradient {gradient.shape} of {operand.shape}"
+    return gradient.astype(operand.dtype)
+
+
+def _jvp_of(flat: Callable[..., Any], primals: Sequence[Any], tangents: Sequence[Any]) -> Any:
+    """Forward mode of a flat function, with symbolic zeros kept out of it."""
+    moves = [type(t) is not ad.Zero for t in tangents]
+
+    def of_moving(*moving: Any) -> tuple[list[Any], list[Any]]:
+        rest = iter(moving)
+        mixed = [next(rest) if m else x for m, x in zip(moves, primals, strict=True)]
+        outs = flat(*mixed)
+        return [x for x in outs if _differentiable(x)], outs
+
+    live = [t for t in tangents if type(t) is not ad.Zero]
+    _, found, outs = jax.jvp(of_moving, _pick(moves, primals), tuple(live), has_aux=True)
+    rest = iter(found)
+    return outs, [next(rest) if _differentiable(x) else _no_tangent(x) for x in outs]

@@ -1,0 +1,74 @@
+"""From what a user passes to what an op takes: arrays of the right kind, dtype and varying axes."""
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from tessera.core import compat
+from tessera.core.errors import Code, CompileError
+from tessera.core.numerics import require_x64
+
+KINDS: dict[str, Callable[[Any], bool]] = {
+    "float": lambda dtype: jnp.issubdtype(dtype, jnp.floating),
+    "number": lambda dtype: jnp.issubdtype(dtype, jnp.number),
+    "integer": lambda dtype: jnp.issubdtype(dtype, jnp.integer),
+    "bool": lambda dtype: jnp.issubdtype(dtype, jnp.bool_),
+    "key": lambda dtype: jnp.issubdtype(dtype, jax.dtypes.prng_key),
+    "any": lambda dtype: True,
+}
+
+
+def to_array(op: str, name: str, x: Any) -> jax.Array:
+    """Returns an operand as a JAX array; a Python scalar becomes a weakly typed one."""
+    if isinstance(x, jax.Array):
+        return x
+    if isinstance(x, np.ndarray | np.generic):
+        require_x64(x.dtype, f"{op}: argument {name!r}")
+    elif not isinstance(x, bool | int | float | complex):
+        raise CompileError(
+            Code.E_GRAPH_INVALID,
+            f"{op}: argument {name!r} is a {type(x).__name__}, not an array.",
+            hints="jnp.asarray(...)",
+        )
+    return jnp.asarray(x)
+
+
+def check_kind(op: str, name: str, array: jax.Array, kind: str) -> None:
+    """Raises `E_TARGET_CODEGEN` if an operand's dtype is not of the kind an op takes."""
+    if not KINDS[kind](array.dtype):
+        raise CompileError(
+            Code.E_TARGET_CODEGEN,
+            f"{op}: argument {name!r} is {array.dtype} but must be of kind {kind!r}.",
+            hints=f"{name}.astype(...)",
+        )
+
+
+def promote_floats(
+    arrays: Sequence[jax.Array | None], kinds: Sequence[str]
+) -> list[jax.Array | None]:
+    """Brings the operands of kind float, and those of kind number, to one dtype each; the rest keep theirs."""
+    found = list(arrays)
+    for kind in ("float", "number"):
+        places = [i for i, x in enumerate(found) if x is not None and kinds[i] == kind]
+        live = [x for i in places if (x := found[i]) is not None]
+        if not live:
+            continue
+        with jax.numpy_dtype_promotion("standard"):
+            common = jnp.result_type(*live)
+        for i, x in zip(places, live, strict=True):
+            if x.dtype != common or x.weak_type:
+                found[i] = jax.lax.convert_element_type(x, common)
+    return found
+
+
+def share_varying_axes(arrays: Sequence[jax.Array]) -> list[jax.Array]:
+    """Marks every operand as varying over the manual mesh axes over which any of them varies."""
+    varying = [compat.varying_axes(x) for x in arrays]
+    every = frozenset().union(*varying)
+    return [
+        jax.lax.pcast(x, tuple(sorted(every - own)), to="varying") if every - own else x
+        for x, own in zip(arrays, varying, strict=True)
+    ]

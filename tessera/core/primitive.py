@@ -1,0 +1,145 @@
+"""Turns a plain JAX function into a JAX primitive that has every rule.
+
+    evaluation, shape, sharding, lowering   trace the function
+    vmap                                    extend the batch group of the signature, else vmap the function
+    jet                                     Taylor mode of the function
+
+Derivative rules are the business of `tessera.core.op`.
+"""
+
+from collections.abc import Callable, Sequence
+from functools import lru_cache, partial
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+from jax.experimental.jet import jet
+from jax.extend.core import Primitive
+from jax.interpreters import batching, mlir
+
+from tessera.core import compat
+from tessera.core.dims import Signature
+
+# A flat function: arrays in, a list of arrays out, static parameters as keywords.
+Flat = Callable[..., list[jax.Array]]
+# Given the lowering context, the operand types and the parameters: the function to lower.
+Choose = Callable[[Any, Sequence[Any], dict[str, Any]], Flat]
+# Every Tessera primitive's function, for interpreters that want to look inside one.
+EXPANSIONS: dict[Primitive, Flat] = {}
+# The signature of the operands that are present under these parameters.
+SignatureOf = Callable[[dict[str, Any]], Signature]
+
+
+def make_primitive(
+    name: str,
+    function: Flat,
+    signature_of: SignatureOf,
+    *,
+    choose: Choose | None = None,
+    may_broadcast: bool = True,
+) -> Primitive:
+    """Returns a primitive (multiple results) that computes `function`.
+
+    `choose` picks another function of the same contract at lowering time. `may_broadcast=False` keeps vmap
+    from copying unbatched operands to extend the batch: it then maps the function instead.
+    """
+    primitive = Primitive(f"tessera.{name}")
+    primitive.multiple_results = True
+
+    @lru_cache(maxsize=None)
+    def eager(**params: Any) -> Callable[..., list[jax.Array]]:
+        return jax.jit(_named(name, partial(primitive.bind, **params)))
+
+    def evaluate(*operands: Any, **params: Any) -> list[jax.Array]:
+        run = partial(function, **params) if jax.config.jax_disable_jit else eager(**params)
+        return run(*operands)
+
+    def abstract(*avals: Any, **params: Any) -> list[Any]:
+        return list(_compiled(name, function, **params).trace(*avals).jaxpr.out_avals)
+
+    def lower(ctx: Any, *operands: Any, **params: Any) -> Any:
+        chosen = function if choose is None else choose(ctx, ctx.avals_in, params)
+        # Through jit, so that the same op at the same sizes is traced once and lowered once per module.
+        return mlir.lower_fun(_compiled(name, chosen, **params), multiple_results=True)(ctx, *operands)
+
+    def batch(operands: Sequence[Any], axes: Sequence[int | None], **params: Any) -> Any:
+        kept = extend_batch(signature_of(params), operands, axes, params, may_broadcast)
+        if kept is not None:
+            outs = primitive.bind(*kept[0], **kept[1])
+        else:
+            outs = jax.vmap(partial(function, **params), in_axes=tuple(axes))(*operands)
+        return outs, [0] * len(outs)
+
+    def taylor(primals: Sequence[Any], series: Sequence[Any], **params: Any) -> Any:
+        smooth = [jnp.issubdtype(x.dtype, jnp.floating) for x in primals]
+
+        def of_smooth(*inexact: Any) -> list[jax.Array]:
+            rest = iter(inexact)
+            mixed = (next(rest) if s else x for s, x in zip(smooth, primals, strict=True))
+            return function(*mixed, **params)
+
+        picked = [(x, terms) for x, terms, s in zip(primals, series, smooth, strict=True) if s]
+        return jet(of_smooth, tuple(x for x, _ in picked), tuple(terms for _, terms in picked))
+
+    EXPANSIONS[primitive] = function
+    primitive.def_impl(evaluate)
+    primitive.def_abstract_eval(abstract)
+    mlir.register_lowering(primitive, lower)
+    batching.primitive_batchers[primitive] = batch
+    compat.jet_rules[primitive] = taylor
+    return primitive
+
+
+def extend_batch(
+    signature: Signature,
+    operands: Sequence[Any],
+    axes: Sequence[int | None],
+    params: dict[str, Any],
+    may_broadcast: bool = True,
+) -> tuple[list[Any], dict[str, Any]] | None:
+    """Returns operands and parameters with a mapped axis made the front of the batch group.
+
+    None when the op cannot absorb the axis: an operand without the group is mapped, an output lacks the
+    group, or an operand shared by a batch that is already there is mapped.
+    """
+    group = signature.batch
+    if group is None:
+        return None
+    size = next(x.shape[a] for x, a in zip(operands, axes, strict=True) if a is not None)
+    shapes = [_unmapped_shape(x, a) for x, a in zip(operands, axes, strict=True)]
+    names = [str(i) for i in range(len(shapes))]
+    present = signature.bind("vmap", names, shapes, params).get(group, ())
+    moved: list[Any] = []
+    for term, x, axis, shape in zip(signature.operands, operands, axes, shapes, strict=True):
+        lead = term.leads_with(group)
+        shared = lead is not None and lead.optional and len(shape) == term.rank
+        if axis is not None:
+            if lead is None or (shared and present):
+                return None
+            moved.append(jnp.moveaxis(x, axis, 0))
+        elif lead is None or shared:
+            moved.append(x)
+        elif may_broadcast:
+            moved.append(jnp.broadcast_to(x, (size, *x.shape)))
+        else:
+            return None
+    shifted = {term.at.at for term in signature.operands if term.at is not None}
+    return moved, {k: v + 1 if k in shifted else v for k, v in params.items()}
+
+
+def _unmapped_shape(x: Any, axis: int | None) -> tuple[int, ...]:
+    shape = tuple(x.shape)
+    return shape if axis is None else shape[:axis] + shape[axis + 1 :]
+
+
+@lru_cache(maxsize=None)
+def _compiled(name: str, function: Flat, **params: Any) -> Any:
+    return jax.jit(_named(name, partial(function, **params)))
+
+
+def _named(name: str, function: Callable[..., Any]) -> Callable[..., Any]:
+    def run(*operands: Any) -> Any:
+        return function(*operands)
+
+    run.__name__ = name  # the name shown in StableHLO and in profiles
+    return run

@@ -1,0 +1,125 @@
+"""`op.cross_entropy`: softmax cross-entropy with integer or soft labels."""
+
+import jax
+import jax.numpy as jnp
+
+from tessera.core import numerics
+from tessera.core.errors import Code, CompileError
+from tessera.core.op import Residuals, Sample, define_op
+from tessera.core.operands import to_array
+
+REDUCTIONS = ("mean", "sum", "none")
+
+
+@define_op("*b v, [*b], [*b v] -> *b", kinds=("float", "integer", "float"))
+def cross_entropy(
+    logits: jax.Array,
+    labels: jax.Array | None = None,
+    soft: jax.Array | None = None,
+    *,
+    ignore_index: int | None = None,
+) -> jax.Array:
+    """Returns the cross-entropy of softmax(logits) against labels.
+
+    `logits` is (..., v). `labels` is either integer, of shape (...), a class each, or float, of shape
+    (..., v), a weight per class. `reduction` is "mean" (over the rows whose label is not `ignore_index`; 0
+    if there is none), "sum" or "none" (shape (...)). The result has the dtype of the logits; the
+    log-sum-exp is computed in at least fp32.
+
+        loss = sum_j y_j (log sum_i exp(x_i) - x_j),   d loss / d x = softmax(x) sum(y) - y
+
+    A label outside [0, v) gives NaN. Raises `E_GRAPH_INVALID` for an unknown reduction or `ignore_index`
+    with soft labels, `E_SHAPE_MISMATCH` if the shapes do not fit.
+
+    >>> import jax.numpy as jnp
+    >>> float(cross_entropy(jnp.zeros((2, 4)), jnp.array([1, 3])).round(4))
+    1.3863
+    """
+    return _forward(logits, labels, soft, ignore_index=ignore_index)[0]
+
+
+@cross_entropy.def_forward(saves="*b")
+def _forward(
+    logits: jax.Array, labels: jax.Array | None, soft: jax.Array | None, *, ignore_index: int | None
+) -> tuple[jax.Array, jax.Array]:
+    x = logits.astype(numerics.accumulator(logits.dtype))
+    total = jax.nn.logsumexp(x, axis=-1)
+    if soft is not None:
+        below = jnp.expand_dims(total, -1) - x
+        # A class of weight 0 may have logit -inf.
+        loss = jnp.sum(jnp.where(soft == 0, 0.0, soft.astype(x.dtype) * below), axis=-1)
+        return loss.astype(logits.dtype), total
+    assert labels is not None
+    picked = jnp.sum(jnp.where(_chosen(x, labels), x, 0.0), axis=-1)
+    inside = (labels >= 0) & (labels < x.shape[-1])
+    loss = jnp.where(inside, total - picked, jnp.nan)
+    if ignore_index is not None:
+        loss = jnp.where(labels == ignore_index, 0.0, loss)
+    return loss.astype(logits.dtype), total
+
+
+@cross_entropy.def_vjp
+def _backward(res: Residuals, ct: jax.Array, *, ignore_index: int | None):
+    logits, labels, soft = res.operands
+    (total,) = res.saved
+    x = logits.astype(total.dtype)
+    scale = jnp.expand_dims(ct.astype(total.dtype), -1)
+    log_p = x - jnp.expand_dims(total, -1)
+    if soft is not None:
+        y = soft.astype(total.dtype)
+        dx = scale * (jnp.exp(log_p) * jnp.sum(y, axis=-1, keepdims=True) - y)
+        return dx, None, jnp.where(soft == 0, 0.0, scale * -log_p)
+    if ignore_index is not None:
+        scale = jnp.where(jnp.expand_dims(labels, -1) == ignore_index, 0.0, scale)
+    return scale * (jnp.exp(log_p) - _chosen(x, labels).astype(x.dtype)), None, None
+
+
+def _chosen(x: jax.Array, labels: jax.Array) -> jax.Array:
+    classes = jax.lax.broadcasted_iota(labels.dtype, x.shape, x.ndim - 1)
+    return classes == jnp.expand_dims(labels, -1)
+
+
+@cross_entropy.def_call
+def cross_entropy(
+    logits: jax.Array,
+    labels: jax.Array,
+    *,
+    reduction: str = "mean",
+    ignore_index: int | None = None,
+) -> jax.Array:
+    if reduction not in REDUCTIONS:
+        known = ", ".join(REDUCTIONS)
+        raise CompileError(
+            Code.E_GRAPH_INVALID, f"cross_entropy: unknown reduction {reduction!r}; one of {known}."
+        )
+    y = to_array("cross_entropy", "labels", labels)
+    if jnp.issubdtype(y.dtype, jnp.floating):
+        if ignore_index is not None:
+            raise CompileError(
+                Code.E_GRAPH_INVALID, "cross_entropy: ignore_index needs integer labels, not soft ones."
+            )
+        losses = cross_entropy.bind(logits, None, y)
+    else:
+        losses = cross_entropy.bind(logits, y, None, ignore_index=ignore_index)
+    return _reduce(losses, y, reduction, ignore_index)
+
+
+def _reduce(
+    losses: jax.Array, labels: jax.Array, reduction: str, ignore_index: int | None
+) -> jax.Array:
+    if reduction == "none":
+        return losses
+    total = jnp.sum(losses.astype(numerics.accumulator(losses.dtype)))
+    if reduction == "mean":
+        rows = jnp.asarray(losses.size, total.dtype)
+        if ignore_index is not None:
+            rows = jnp.sum(labels != ignore_index).astype(total.dtype)
+        total = total / jnp.maximum(rows, 1)
+    return total.astype(losses.dtype)
+
+
+cross_entropy.samples = (
+    Sample((4, 7), Sample.integers((4,), 0, 7), None),
+    Sample((2, 3, 5), Sample.integers((2, 3), 0, 5), None, ignore_index=2),
+    Sample((4, 7), None, Sample.uniform((4, 7), 0.1, 1.0)),
+)

@@ -1,0 +1,1 @@
+"""The machine a program runs on: devices, versions, allocator, and what each op runs on there."""
