@@ -2,7 +2,7 @@
 
 Reading order:
 
-    tessera.op        the operators, one file per op in `tessera/ops`; begin with `tessera/ops/rmsnorm.py`
+    tessera.op        the operators, one file each; begin with `tessera/ops/rmsnorm.py`
     tessera.core.op   `define_op`: how one `jax.numpy` function becomes an op with every derivative
     tessera.pde       exact differential operators on functions of a point
     tessera.dist      meshes, shard specifications, sharded tensors

@@ -15,9 +15,7 @@ from tessera.runtime import allocator
 DEBUG_VARIABLE = "TESSERA_DEBUG"
 PIPED_WIDTH = 140  # columns, where no terminal sets a limit
 
-app = typer.Typer(
-    help=__doc__, no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False
-)
+app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
 
 
 def main() -> None:
@@ -27,27 +25,35 @@ def main() -> None:
     """
     try:
         app()
-    except Exception as error:  # noqa: BLE001 - nothing above it could still turn it into one line
+    except Exception as error:
         if os.environ.get(DEBUG_VARIABLE):
             raise
         complain(one_line(error))
         sys.exit(1)
 
 
-@app.callback(invoke_without_command=True)
-def options(
-    debug: Annotated[bool, typer.Option("--debug", help="Show tracebacks.")] = False,
-    version: Annotated[bool, typer.Option("--version", help="Print the version.")] = False,
-) -> None:
-    """Handles the options that stand before a command."""
-    if debug:
-        os.environ[DEBUG_VARIABLE] = "1"
-    if version:
+def show_version(asked: bool) -> None:
+    """Prints the version and ends the command line, if asked."""
+    if asked:
         typer.echo(tessera.__version__)
         raise typer.Exit
 
 
-# Each command imports what it runs: `tessera run` must not spend JAX's start-up before the program's.
+@app.callback()
+def options(
+    debug: Annotated[bool, typer.Option("--debug", help="Show tracebacks.")] = False,
+    version: Annotated[
+        bool,
+        typer.Option("--version", help="Print the version.", callback=show_version, is_eager=True),
+    ] = False,
+) -> None:
+    """Fused JAX ops: the demo, a look at this machine, a way to start programs faster."""
+    del version  # its callback has acted already
+    if debug:
+        os.environ[DEBUG_VARIABLE] = "1"
+
+
+# Each command imports what it runs: `tessera run` must not add JAX's start-up to the program's own.
 
 
 @app.command()
@@ -85,12 +91,14 @@ def run(
 @app.command()
 def doctor() -> None:
     """Prints versions, devices, the allocator setting, and what each op runs on here and why."""
+    from tessera import ops  # noqa: F401 - importing it registers every op
+    from tessera.core.op import registered_ops
     from tessera.runtime import report
 
     console = Console()
     if not console.is_terminal:
         console = Console(width=PIPED_WIDTH)
-    for part in report.doctor(os.environ):
+    for part in report.doctor(os.environ, registered_ops()):
         console.print(part)
 
 
@@ -100,7 +108,7 @@ def complain(message: str) -> None:
 
 
 def one_line(error: Exception) -> str:
-    """Returns an error as a single line: a Tessera error's message and hints, else type and text."""
+    """Returns an error on one line: message, code and hints of a Tessera error, else type and text."""
     if isinstance(error, TesseraError):
         text = "; ".join([f"{error.message} [{error.code.value}]", *error.hints])
     else:

@@ -91,3 +91,13 @@ def accumulator(of: Any) -> np.dtype:
 def tolerance(of: Any) -> tuple[float, float]:
     """Returns (rtol, atol) for comparing results in a dtype or in the compute mode `"tf32"`."""
     return TOLERANCES[of if isinstance(of, str) and of == "tf32" else jnp.dtype(of).name]
+
+
+def wider(first: Any, second: Any) -> np.dtype:
+    """Returns the common dtype of two dtypes, also where implicit promotion is off.
+
+    >>> wider(jnp.bfloat16, jnp.float32).name
+    'float32'
+    """
+    with jax.numpy_dtype_promotion("standard"):
+        return jnp.promote_types(first, second)

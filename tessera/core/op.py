@@ -71,7 +71,8 @@ def define_op(
 
     `dims` is the signature (`tessera.core.dims`), one term per positional parameter of the reference.
     Positional parameters are arrays, keyword-only ones static and hashable. `kinds` says which dtypes an
-    operand may have, for all or one by one: float, number, integer, bool, any, key.
+    operand may have, for all or one by one: float, number, integer, bool, any, key. Operands of kind float
+    are promoted to one dtype, and those of kind number; one marked `~float` keeps its own.
     """
 
     def decorate(reference: Callable[P, R]) -> Op[P, R]:

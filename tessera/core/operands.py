@@ -38,10 +38,10 @@ def to_array(op: str, name: str, x: Any) -> jax.Array:
 
 def check_kind(op: str, name: str, array: jax.Array, kind: str) -> None:
     """Raises `E_TARGET_CODEGEN` if an operand's dtype is not of the kind an op takes."""
-    if not KINDS[kind](array.dtype):
+    if not KINDS[kind.removeprefix("~")](array.dtype):
         raise CompileError(
             Code.E_TARGET_CODEGEN,
-            f"{op}: argument {name!r} is {array.dtype} but must be of kind {kind!r}.",
+            f"{op}: argument {name!r} is {array.dtype} but must be of kind {kind.removeprefix('~')!r}.",
             hints=f"{name}.astype(...)",
         )
 
@@ -49,7 +49,7 @@ def check_kind(op: str, name: str, array: jax.Array, kind: str) -> None:
 def promote_floats(
     arrays: Sequence[jax.Array | None], kinds: Sequence[str]
 ) -> list[jax.Array | None]:
-    """Brings the operands of kind float, and those of kind number, to one dtype each; the rest keep theirs."""
+    """Brings the operands of kind float to one dtype, and those of kind number; `~float` keeps its own."""
     found = list(arrays)
     for kind in ("float", "number"):
         places = [i for i, x in enumerate(found) if x is not None and kinds[i] == kind]

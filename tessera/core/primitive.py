@@ -79,7 +79,11 @@ def make_primitive(
             return function(*mixed, **params)
 
         picked = [(x, terms) for x, terms, s in zip(primals, series, smooth, strict=True) if s]
-        return jet(of_smooth, tuple(x for x, _ in picked), tuple(terms for _, terms in picked))
+        smooth_series = tuple(terms for _, terms in picked)
+        # Inside Taylor mode the terms are Taylor coefficients, without the factorials.
+        return jet(
+            of_smooth, tuple(x for x, _ in picked), smooth_series, factorial_scaled=False
+        )
 
     EXPANSIONS[primitive] = function
     primitive.def_impl(evaluate)

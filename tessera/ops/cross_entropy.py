@@ -51,8 +51,7 @@ def _forward(
         return loss.astype(logits.dtype), total
     assert labels is not None
     picked = jnp.sum(jnp.where(_chosen(x, labels), x, 0.0), axis=-1)
-    inside = (labels >= 0) & (labels < x.shape[-1])
-    loss = jnp.where(inside, total - picked, jnp.nan)
+    loss = (total - picked) * _nan_outside(labels, x)
     if ignore_index is not None:
         loss = jnp.where(labels == ignore_index, 0.0, loss)
     return loss.astype(logits.dtype), total
@@ -69,6 +68,7 @@ def _backward(res: Residuals, ct: jax.Array, *, ignore_index: int | None):
         y = soft.astype(total.dtype)
         dx = scale * (jnp.exp(log_p) * jnp.sum(y, axis=-1, keepdims=True) - y)
         return dx, None, jnp.where(soft == 0, 0.0, scale * -log_p)
+    scale = scale * jnp.expand_dims(_nan_outside(labels, x), -1)
     if ignore_index is not None:
         scale = jnp.where(jnp.expand_dims(labels, -1) == ignore_index, 0.0, scale)
     return scale * (jnp.exp(log_p) - _chosen(x, labels).astype(x.dtype)), None, None
@@ -77,6 +77,11 @@ def _backward(res: Residuals, ct: jax.Array, *, ignore_index: int | None):
 def _chosen(x: jax.Array, labels: jax.Array) -> jax.Array:
     classes = jax.lax.broadcasted_iota(labels.dtype, x.shape, x.ndim - 1)
     return classes == jnp.expand_dims(labels, -1)
+
+
+def _nan_outside(labels: jax.Array, x: jax.Array) -> jax.Array:
+    inside = (labels >= 0) & (labels < x.shape[-1])
+    return jnp.where(inside, 1.0, jnp.nan).astype(x.dtype)
 
 
 @cross_entropy.def_call

@@ -13,7 +13,11 @@ from tessera.core.op import Residuals, Sample, define_op
 from tessera.core.operands import to_array
 
 
-@define_op("*b m k, [*b] k n, [n], [*b m n] -> *b m n", kinds="number")
+# A bias or residual keeps its own dtype: it meets the product in the accumulation dtype.
+NUMBERS = ("number", "number", "~number", "~number")
+
+
+@define_op("*b m k, [*b] k n, [n], [*b m n] -> *b m n", kinds=NUMBERS)
 def matmul(
     a: jax.Array,
     b: jax.Array,
@@ -74,8 +78,8 @@ def _backward(res: Residuals, ct: jax.Array, *, activation: str | None, accumula
     narrow = dz.astype(a.dtype)  # both products run at the operands' own speed
     da = _product(narrow, jnp.swapaxes(b, -1, -2), accumulate)
     if b.ndim == 2:
-        rows = (-1, a.shape[-1])
-        db = _product(a.reshape(rows).T, narrow.reshape(-1, narrow.shape[-1]), accumulate)
+        rows = tuple(range(a.ndim - 1))
+        db = jnp.tensordot(a, narrow, (rows, rows), preferred_element_type=dz.dtype)
     else:
         db = _product(jnp.swapaxes(a, -1, -2), narrow, accumulate)
     dbias = None if bias is None else jnp.sum(dz, axis=tuple(range(dz.ndim - 1)))
@@ -85,7 +89,7 @@ def _backward(res: Residuals, ct: jax.Array, *, activation: str | None, accumula
 def _product(a: jax.Array, b: jax.Array, accumulate: Any) -> jax.Array:
     if not jnp.issubdtype(a.dtype, jnp.floating):
         return jnp.matmul(a, b)
-    return jnp.matmul(a, b, preferred_element_type=jnp.promote_types(accumulate, a.dtype))
+    return jnp.matmul(a, b, preferred_element_type=numerics.wider(accumulate, a.dtype))
 
 
 def _before_activation(

@@ -16,7 +16,7 @@ VARIABLE = "GLIBC_TUNABLES"
 SETTING: Mapping[str, str] = {
     "glibc.malloc.mmap_max": "0",  # no allocation gets a mapping of its own, however large
     "glibc.malloc.trim_threshold": "2147483648",  # bytes of free memory kept before any goes back
-    "glibc.malloc.arena_max": "1",  # XLA's threads allocate; only the main arena obeys the two above
+    "glibc.malloc.arena_max": "1",  # XLA allocates from many threads; both act on one arena
 }
 
 
@@ -40,7 +40,9 @@ def describe(environment: Mapping[str, str], library: str) -> Allocator:
     'it is a setting of glibc, and this system has musl'
     """
     if library != "glibc":
-        return Allocator(False, f"it is a setting of glibc, and this system has {library or 'none'}")
+        return Allocator(
+            False, f"it is a setting of glibc, and this system has {library or 'none'}"
+        )
     missing = SETTING.items() - _tunables(environment).items()
     if missing:
         return Allocator(False, "start a program with `tessera run script.py` to have it on")

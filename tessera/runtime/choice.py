@@ -36,5 +36,5 @@ def _reason(op: Op[..., Any], usable: list[Algorithm]) -> str:
 def _extent(op: Op[..., Any], algorithm: Algorithm) -> str:
     types = [(jax.eval_shape(lambda s=s: s.make(jax.random.key(0))), s) for s in op.samples]
     fits = [algorithm.when(*t, **{**op.statics, **s.statics}) for t, s in types]
-    devices = "any number of devices" if algorithm.partitions else "one device"
-    return f"fits {sum(fits)} of {len(fits)} samples on {devices}"
+    devices = "on any number of devices" if algorithm.partitions else "on one device"
+    return f"fits {sum(fits)} of {len(fits)} samples, {devices}"

@@ -2,6 +2,7 @@
 
 from collections import Counter
 from dataclasses import dataclass
+from typing import Any
 
 import jax
 
@@ -25,6 +26,6 @@ def device_groups() -> tuple[DeviceGroup, ...]:
     )
 
 
-def _memory_bytes(device: jax.Device) -> int | None:
+def _memory_bytes(device: Any) -> int | None:
     statistics = device.memory_stats()
     return statistics.get("bytes_limit") if statistics else None

@@ -1,23 +1,24 @@
 """What `tessera doctor` shows, as tables."""
 
 from collections.abc import Iterable, Iterator, Mapping
+from typing import Any
 
 import jax
 from rich.console import RenderableType
 from rich.table import Table
 
-from tessera.core.op import registered_ops
+from tessera.core.op import Op
 from tessera.runtime import allocator, choice, device, versions
 
 
-def doctor(environment: Mapping[str, str]) -> Iterator[RenderableType]:
-    """Yields the parts of the report on the process that has this environment."""
+def doctor(environment: Mapping[str, str], ops: Iterable[Op[..., Any]]) -> Iterator[RenderableType]:
+    """Yields the parts of the report on the process that has this environment, and on these ops."""
     yield version_table(versions.installed_versions())
     yield device_table(device.device_groups())
     state = allocator.describe(environment, allocator.c_library())
     yield f"[bold]Allocator setting[/bold]: {'on' if state.on else 'off'}; {state.reason}"
     platform = jax.default_backend()
-    yield op_table(platform, (choice.choose(op, platform) for op in registered_ops()))
+    yield op_table(platform, (choice.choose(op, platform) for op in ops))
 
 
 def version_table(found: Iterable[versions.Version]) -> Table:
@@ -33,7 +34,9 @@ def device_table(groups: Iterable[device.DeviceGroup]) -> Table:
     """Returns one row per kind of device."""
     table = Table("platform", "kind", "count", "memory each", title="Devices")
     for group in groups:
-        memory = "unknown" if group.memory_bytes is None else f"{group.memory_bytes / 2**30:.1f} GiB"
+        memory = (
+            "unknown" if group.memory_bytes is None else f"{group.memory_bytes / 2**30:.1f} GiB"
+        )
         table.add_row(group.platform, group.kind, str(group.count), memory)
     return table
 
@@ -42,7 +45,7 @@ def op_table(platform: str, choices: Iterable[choice.Choice]) -> Table:
     """Returns one row per op: what it runs on, why, and where its backward comes from."""
     table = Table("op", "runs", "why", "backward", title=f"Ops on {platform}")
     for found in choices:
-        table.add_row(found.op, " or ".join(found.runs), found.reason, found.backward)
+        table.add_row(found.op, ", else ".join(found.runs), found.reason, found.backward)
     return table
 
 

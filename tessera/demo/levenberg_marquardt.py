@@ -1,0 +1,216 @@
+"""Levenberg-Marquardt: least squares with second-order convergence, for networks of a few thousand weights.
+
+The loss is a sum of terms, each the weighted mean over points of the square of a residual. One iteration
+solves `(J^T J + damping D) step = -J^T r` by Cholesky, where J holds the derivative of every residual
+with respect to every parameter. The step is bent by the geodesic acceleration of Transtrum and Sethna
+(arXiv:1201.5885), the second-order term along the step, which follows curved valleys of the loss that
+straight steps can only descend slowly.
+"""
+
+import math
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+from jax.flatten_util import ravel_pytree
+
+from tessera.core.errors import Code, NumericsError
+
+# A tree of arrays of one floating-point dtype.
+Params = Any
+# (parameters, one point) -> residual, shape (k,).
+Residual = Callable[[Params, jax.Array], jax.Array]
+
+# Points whose Jacobian rows are computed at once. A remainder is compiled as a second program.
+POINTS_AT_ONCE = 128
+# A bend longer than this part of the step means the expansion does not hold: the straight step is tried.
+LARGEST_BEND = 0.75
+# What damping is multiplied by, by the ratio of the loss reduction to the one the linear model promised.
+DAMPING_FACTORS = ((0.75, 0.2), (0.4, 0.5), (0.2, 1.0), (-math.inf, 2.0))
+DAMPING_AFTER_FAILURE = 4.0
+MOST_ATTEMPTS = 30
+# Parameters that hardly act on any residual are damped as if they acted this much, relative to the strongest.
+SMALLEST_SCALE = 1e-8
+
+
+@dataclass(frozen=True)
+class Term:
+    """One part of the loss: `weight` times the mean over points of the squared residual.
+
+    `residual` maps the parameters and one point `(d,)` to `(k,)`; `points` are `(n, d)`. Problems that share
+    their residual functions share one compilation.
+    """
+
+    residual: Residual
+    points: jax.Array
+    weight: float = 1.0
+
+
+@dataclass(frozen=True)
+class Step:
+    """Where the iteration stands. Step 0 is the start.
+
+    `mean_squares` has the unweighted mean square of each term's residual; `attempts` counts the steps tried
+    in this iteration, all but the last of them rejected.
+    """
+
+    iteration: int
+    params: Params
+    loss: float
+    mean_squares: tuple[float, ...]
+    damping: float
+    attempts: int
+
+
+def minimize(
+    terms: Sequence[Term],
+    params: Params,
+    *,
+    iterations: int,
+    damping: float = 1e-2,
+    tolerance: float = 0.0,
+) -> Iterator[Step]:
+    """Yields the start and then one step after each iteration, every loss lower than the one before.
+
+    Ends after `iterations`, when the loss is at most `tolerance`, or when no step lowers the loss, which is
+    then minimal to rounding. Works in the dtype of `params`; memory is that of two square matrices with one
+    row per parameter and of the Jacobian. Raises `NumericsError` (E_NAN_INF) if the loss or its
+    derivatives are not finite at the start of an iteration.
+
+    >>> line = Term(lambda w, at: w * at[:1] - at[1:], jnp.array([[1.0, 2.0], [2.0, 4.0]]))
+    >>> [float(step.params.round(3)[0]) for step in minimize([line], jnp.zeros(1), iterations=2)]
+    [0.0, 1.997, 2.0]
+    """
+    residuals = tuple(term.residual for term in terms)
+    data = tuple((term.points, math.sqrt(term.weight / len(term.points))) for term in terms)
+    squares = _squares(residuals, params, data)
+    step = _step(terms, 0, params, squares, damping, attempts=0)
+    _require_finite(step.loss, "loss", 0)
+    yield step
+    while step.iteration < iterations and step.loss > tolerance:
+        following = _iterate(terms, residuals, data, step)
+        if following is None:
+            return
+        yield following
+        step = following
+
+
+# For each term its points and the factor that makes squares of its residual add up to its part of the loss.
+_Data = tuple[tuple[jax.Array, float], ...]
+
+
+def _iterate(
+    terms: Sequence[Term], residuals: tuple[Residual, ...], data: _Data, step: Step
+) -> Step | None:
+    """Returns the first step that lowers the loss, with ever more damping; None if there is none."""
+    matrix, gradient = _normal_equations(residuals, step.params, data)
+    _require_finite(float(jnp.sum(gradient)), "gradient of the loss", step.iteration)
+    damping = step.damping
+    for attempt in range(1, MOST_ATTEMPTS + 1):
+        params, squares, promised = _attempt(residuals, step.params, data, matrix, gradient, damping)
+        reduction = step.loss - float(jnp.sum(squares))
+        if reduction > 0:
+            damping *= _damping_factor(reduction / float(promised))
+            return _step(terms, step.iteration + 1, params, squares, damping, attempt)
+        damping *= DAMPING_AFTER_FAILURE
+    return None
+
+
+def _step(
+    terms: Sequence[Term],
+    iteration: int,
+    params: Params,
+    squares: jax.Array,
+    damping: float,
+    attempts: int,
+) -> Step:
+    means = tuple(float(part) / term.weight for part, term in zip(squares, terms, strict=True))
+    return Step(iteration, params, float(jnp.sum(squares)), means, damping, attempts)
+
+
+def _damping_factor(gain: float) -> float:
+    return next(factor for least, factor in DAMPING_FACTORS if gain > least)
+
+
+def _require_finite(value: float, what: str, iteration: int) -> None:
+    if not math.isfinite(value):
+        raise NumericsError(
+            Code.E_NAN_INF,
+            f"minimize: the {what} is {value} at iteration {iteration}.",
+            hints="check the residual and the points for poles and overflow, or start from smaller weights",
+        )
+
+
+@partial(jax.jit, static_argnums=0)
+def _squares(residuals: tuple[Residual, ...], params: Params, data: _Data) -> jax.Array:
+    """The part of the loss that each term contributes."""
+    parts = _residual_vectors(residuals, params, data)
+    return jnp.stack([jnp.vdot(part, part) for part in parts])
+
+
+def _residual_vectors(
+    residuals: tuple[Residual, ...], params: Params, data: _Data
+) -> list[jax.Array]:
+    return [
+        factor * jax.vmap(partial(residual, params))(points).ravel()
+        for residual, (points, factor) in zip(residuals, data, strict=True)
+    ]
+
+
+@partial(jax.jit, static_argnums=0)
+def _normal_equations(
+    residuals: tuple[Residual, ...], params: Params, data: _Data
+) -> tuple[jax.Array, jax.Array]:
+    """`J^T J` and `J^T r`."""
+    flat, unravel = ravel_pytree(params)
+    values, rows = [], []
+    for residual, (points, factor) in zip(residuals, data, strict=True):
+        at_point = partial(_value_and_jacobian, lambda flat, x, f=residual: f(unravel(flat), x), flat)
+        value, jacobian = jax.lax.map(at_point, points, batch_size=POINTS_AT_ONCE)
+        values.append(factor * value.ravel())
+        rows.append(factor * jacobian.reshape(-1, flat.size))
+    jacobian = jnp.concatenate(rows)
+    return jacobian.T @ jacobian, jacobian.T @ jnp.concatenate(values)
+
+
+def _value_and_jacobian(
+    residual: Callable[[jax.Array, jax.Array], jax.Array], flat: jax.Array, point: jax.Array
+) -> tuple[jax.Array, jax.Array]:
+    """One reverse pass per component: a point has few of them and thousands of parameters."""
+    value, pull = jax.vjp(lambda flat: residual(flat, point), flat)
+    (rows,) = jax.vmap(pull)(jnp.eye(value.size, dtype=value.dtype))
+    return value, rows
+
+
+@partial(jax.jit, static_argnums=0)
+def _attempt(
+    residuals: tuple[Residual, ...],
+    params: Params,
+    data: _Data,
+    matrix: jax.Array,
+    gradient: jax.Array,
+    damping: float,
+) -> tuple[Params, jax.Array, jax.Array]:
+    """The parameters after a damped step, each term's part of the loss there, the promised reduction."""
+    flat, unravel = ravel_pytree(params)
+    # The root of Marquardt's scaling: halfway between steps of equal length and of equal effect.
+    scale = jnp.sqrt(jnp.maximum(jnp.diagonal(matrix), SMALLEST_SCALE * jnp.max(jnp.diagonal(matrix))))
+    factor = jax.scipy.linalg.cho_factor(matrix + jnp.diag(damping * scale))
+    straight = -jax.scipy.linalg.cho_solve(factor, gradient)
+    promised = jnp.vdot(straight, damping * scale * straight - gradient)
+
+    def vector(flat: jax.Array) -> jax.Array:
+        return jnp.concatenate(_residual_vectors(residuals, unravel(flat), data))
+
+    def along(flat: jax.Array) -> jax.Array:
+        return jax.jvp(vector, (flat,), (straight,))[1]
+
+    curvature = jax.jvp(along, (flat,), (straight,))[1]
+    (pulled,) = jax.vjp(vector, flat)[1](curvature)
+    bend = -0.5 * jax.scipy.linalg.cho_solve(factor, pulled)
+    holds = jnp.linalg.norm(bend) < LARGEST_BEND / 2 * jnp.linalg.norm(straight)
+    moved = unravel(flat + straight + jnp.where(holds, bend, jnp.zeros_like(bend)))
+    return moved, _squares(residuals, moved, data), promised

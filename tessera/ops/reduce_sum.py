@@ -1,0 +1,356 @@
+"""`op.reduce_sum`: sums whose bits do not depend on how many devices hold the array.
+
+The tree. An axis of length n = 2^k * odd is halved min(k, 3) times into contiguous chunks, so the
+shards of 1, 2, 4 or 8 devices are whole subtrees. A chunk of m entries is laid out as 16 rows
+that are added to one another entry by entry (neighbours first), again and again until one entry
+is left; what does not fill the rows is a tree of its own, added last. Only elementwise additions
+occur, so the compiler may place and vectorise them as it likes: it cannot change a bit. The tree
+depends on n alone, not on the other axes, so a row's sum does not depend on how many rows there
+are.
+
+The compensated sums walk the same tree with pairs (sum, error) and an addition that loses nothing
+(`_add_pairs`). A pair travels as one complex number: XLA:CPU has no loop with two results, and
+would read the operand once for the sums and once more for the errors.
+"""
+
+import functools
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any, cast
+
+import jax
+import jax.numpy as jnp
+from jax.sharding import NamedSharding, PartitionSpec
+
+from tessera import dist
+from tessera.core import compat, numerics
+from tessera.core.errors import Code, CompileError
+from tessera.core.op import Residuals, Sample, define_op
+from tessera.core.operands import to_array
+
+MAX_CHUNKS = 8
+ROWS = 16
+# Where it fits, a row is 16 lanes of a block of 256 entries: one vector load each, all from L1.
+LANES = 16
+
+NAIVE, TREE = "naive", "tree"
+
+
+@define_op("*b n@axis *c -> *b 1@axis *c", kinds="number")
+def reduce_sum(x: jax.Array, *, axis: int, method: str = TREE, dtype: Any = None) -> jax.Array:
+    """Returns the sum over one axis, which stays with size 1, in `dtype` or the dtype of `x`."""
+    out = _sum_dtype(x.dtype) if dtype is None else jnp.dtype(dtype)
+    wide = _accumulator(x.dtype, out)
+    if method == NAIVE or x.shape[axis] == 0 or not jnp.issubdtype(out, jnp.inexact):
+        total = jnp.sum(x, axis=axis, dtype=wide, keepdims=True)
+    else:
+        total = _in_auto_mode(x, axis, ADDITIONS[method], wide)
+    return jax.lax.convert_element_type(total, out)
+
+
+@reduce_sum.def_call
+def reduce_sum(
+    x_or_list: Any,
+    axis: int | Sequence[int] | None = None,
+    *,
+    keepdims: bool = False,
+    stable: bool = True,
+    method: str | None = None,
+    dtype: Any = None,
+    layout: dist.Layout | None = None,
+    mesh: dist.Mesh | None = None,
+) -> jax.Array:
+    """Returns the sum over one axis, several, or all (`axis=None`).
+
+    The result has the dtype of `x` unless `dtype` names another; floats accumulate in fp32 or
+    wider. Integers narrower than the default integer are summed, exactly, in that one (as in
+    NumPy), and booleans are counted. The sum of nothing is 0. Several axes are summed one after
+    the other, the first axis first; the compensated methods sum them as one, in row-major order.
+    A list is added up in its order; its arrays must have one shape.
+
+    `method` is one of
+      tree       pairwise, in a tree fixed by the axis length: error grows with log n, and the bits
+                 are the same on 1, 2, 4 and 8 devices, sharded or not, jitted or not
+      kahan, neumaier
+                 the same tree with every rounding error carried along (two-sum), for terms of
+                 mixed magnitude and sign as well: about one rounding of the true sum, equally
+                 reproducible
+      naive      XLA's own; its bits depend on the device count. Also chosen by `stable=False`
+
+    `layout` describes `x` on `mesh` (default: the current mesh): `x` is brought to it, and the
+    result is replicated over the mesh axes that were summed. Where an axis is split in a number
+    of parts that is no power of two it is gathered first: same bits, more traffic.
+
+    Raises `E_GRAPH_INVALID` (unknown method, repeated axis), `E_SHAPE_MISMATCH` (no such axis,
+    shapes that differ in a list), and the errors of `dist.layout_sharding`. The derivative
+    spreads the cotangent over what was summed. Two-sum: D. Knuth, The Art of Computer Programming
+    2, 4.2.2.
+
+    >>> import jax.numpy as jnp
+    >>> reduce_sum(jnp.array([[1.0, 2.0], [3.0, 4.0]]), axis=0).tolist()
+    [4.0, 6.0]
+    >>> reduce_sum(jnp.array([1.0, 1e8, 1.0, -1e8]), method="kahan").item()
+    2.0
+    """
+    method = _chosen_method(method, stable)
+    if isinstance(x_or_list, list | tuple):
+        if axis is not None or keepdims or layout is not None or mesh is not None:
+            raise _invalid("a list is added entry by entry and takes no axis, keepdims or layout")
+        return _sum_list(x_or_list, method, dtype)
+    x = to_array("reduce_sum", "x", x_or_list)
+    x = x.astype(jnp.int32) if x.dtype == jnp.bool_ else x
+    out = _checked_dtype(x.dtype, dtype)
+    axes = _normal_axes(axis, x.ndim)
+    x, kept = _laid_out(x, axes, keepdims, layout, mesh)
+    total = _sum_axes(x, axes, method, _accumulator(x.dtype, out).name)
+    total = total if keepdims else jax.lax.squeeze(total, axes)
+    total = total if kept is None else dist.place(total, kept)
+    return total if total.dtype == out else total.astype(out)
+
+
+@reduce_sum.def_vjp
+def _(res: Residuals, ct: jax.Array, *, axis: int, method: str, dtype: Any) -> tuple[jax.Array]:
+    (x,) = res.operands
+    return (jnp.broadcast_to(ct, x.shape),)
+
+
+reduce_sum.samples = (
+    Sample((4, 24), axis=1),
+    Sample((37, 5), axis=0),
+    Sample((1000,), axis=0, method="kahan"),
+    Sample((3, 70, 2), axis=1, method="neumaier"),
+    Sample((4, 8), axis=1, method=NAIVE),
+    Sample(Sample.integers((6, 16), -9, 9), axis=0),
+)
+
+
+@dataclass(frozen=True)
+class Addition:
+    """How a method adds: what a row becomes, how two rows are added, what the total is."""
+
+    lift: Callable[[jax.Array], jax.Array]
+    add: Callable[[jax.Array, jax.Array], jax.Array]
+    finish: Callable[[jax.Array], jax.Array]
+    of_pairs: bool = False
+
+
+def _as_it_is(x: jax.Array) -> jax.Array:
+    return x
+
+
+def _pair(x: jax.Array) -> jax.Array:
+    return jax.lax.complex(x, jnp.zeros_like(x))
+
+
+def _add_pairs(a: jax.Array, b: jax.Array) -> jax.Array:
+    """Adds sums in the real parts; the imaginary parts collect what rounding took from them."""
+    total = a.real + b.real
+    of_b = total - a.real
+    lost = (a.real - (total - of_b)) + (b.real - of_b)
+    return jax.lax.complex(total, lost + (a.imag + b.imag))
+
+
+def _close(pair: jax.Array) -> jax.Array:
+    # The errors of an infinite sum are NaN.
+    return jnp.where(jnp.isfinite(pair.real), pair.real + pair.imag, pair.real)
+
+
+PLAIN = Addition(_as_it_is, jax.lax.add, _as_it_is)
+COMPENSATED = Addition(_pair, _add_pairs, _close, of_pairs=True)
+
+ADDITIONS = {TREE: PLAIN, "kahan": COMPENSATED, "neumaier": COMPENSATED}
+METHODS = (*ADDITIONS, NAIVE)
+
+
+def _in_auto_mode(x: jax.Array, axis: int, addition: Addition, wide: Any) -> jax.Array:
+    run = functools.partial(_tree_sum, axis=axis, addition=addition, wide=wide)
+    kind = jax.typeof(x)
+    if not compat.explicitly_sharded(kind):
+        return run(x)
+    out = NamedSharding(kind.sharding.mesh, _summed(kind.sharding.spec, (axis,), x.ndim, True))
+    return cast(jax.Array, jax.sharding.auto_axes(run, out_sharding=out)(x))
+
+
+def _tree_sum(x: jax.Array, *, axis: int, addition: Addition, wide: Any) -> jax.Array:
+    if addition.of_pairs and jnp.issubdtype(wide, jnp.complexfloating):
+        parts = (jnp.real(x), jnp.imag(x))
+        sums = [_tree_sum(p, axis=axis, addition=addition, wide=p.dtype) for p in parts]
+        return jax.lax.complex(*sums)
+
+    def lift(row: jax.Array) -> jax.Array:
+        return addition.lift(_rounded(row.astype(wide)))
+
+    chunks = math.gcd(x.shape[axis], MAX_CHUNKS)
+    split = _reshape_axis(x, axis, (chunks, -1))
+    sums = _sum_range(split, axis + 1, lift, addition.add)
+    total = addition.finish(_add_neighbours(_entries(sums, axis), addition.add))
+    return jnp.expand_dims(total, axis)
+
+
+def _sum_range(
+    x: jax.Array,
+    axis: int,
+    lift: Callable[[jax.Array], jax.Array],
+    add: Callable[[jax.Array, jax.Array], jax.Array],
+) -> jax.Array:
+    """Sums an axis that lies within one shard."""
+    length = x.shape[axis]
+    if length <= ROWS:
+        return _add_neighbours([lift(row) for row in _entries(x, axis)], add)
+    # The rows are lifted one by one: a lifted whole would have 16 readers and be written to memory.
+    sums = _add_neighbours([lift(row) for row in _rows(x, axis)], add)
+    total = _sum_range(sums, axis, _as_it_is, add)
+    rest = length % ROWS
+    if rest:
+        last = jax.lax.slice_in_dim(x, length - rest, length, axis=axis)
+        total = add(total, _sum_range(last, axis, lift, add))
+    return total
+
+
+def _rows(x: jax.Array, axis: int) -> list[jax.Array]:
+    """Splits an axis into 16 rows: interleaved within blocks that fill it, else end to end."""
+    length = x.shape[axis] // ROWS
+    if x.shape[axis] % (ROWS * LANES):
+        return [
+            jax.lax.slice_in_dim(x, i * length, (i + 1) * length, axis=axis) for i in range(ROWS)
+        ]
+    blocks = _reshape_axis(x, axis, (-1, ROWS, LANES))
+    return [_merge_axes(row, axis) for row in _entries(blocks, axis + 1)]
+
+
+def _add_neighbours(
+    rows: list[jax.Array], add: Callable[[jax.Array, jax.Array], jax.Array]
+) -> jax.Array:
+    while len(rows) > 1:
+        pairs = [add(a, b) for a, b in zip(rows[::2], rows[1::2], strict=False)]
+        rows = pairs + rows[len(pairs) * 2 :]
+    return rows[0]
+
+
+def _rounded(x: jax.Array) -> jax.Array:
+    # A product summed in the loop that makes it may become a multiply-add, which does not round it;
+    # whether it does depends on the partition. The select prevents it.
+    return jnp.where(x == x, x, jnp.nan)
+
+
+def _entries(x: jax.Array, axis: int) -> list[jax.Array]:
+    return [jax.lax.index_in_dim(x, i, axis, keepdims=False) for i in range(x.shape[axis])]
+
+
+def _reshape_axis(x: jax.Array, axis: int, sizes: tuple[int, ...]) -> jax.Array:
+    return x.reshape(x.shape[:axis] + sizes + x.shape[axis + 1 :])
+
+
+def _merge_axes(x: jax.Array, axis: int) -> jax.Array:
+    """Merges an axis with the next."""
+    return x.reshape(*x.shape[:axis], -1, *x.shape[axis + 2 :])
+
+
+def _sum_axes(x: jax.Array, axes: tuple[int, ...], method: str, dtype: str) -> jax.Array:
+    """Sums axes, which stay with size 1."""
+    if len(axes) > 1 and method in ADDITIONS and ADDITIONS[method].of_pairs:
+        # The errors of one axis would be rounded off before the next.
+        kept = tuple(1 if i in axes else size for i, size in enumerate(x.shape))
+        front = jnp.moveaxis(x, axes, range(len(axes)))
+        as_one = front.reshape(math.prod(x.shape[i] for i in axes), *front.shape[len(axes) :])
+        return reduce_sum.bind(as_one, axis=0, method=method, dtype=dtype).reshape(kept)
+    for axis in axes:
+        x = reduce_sum.bind(x, axis=axis, method=method, dtype=dtype)
+    return x
+
+
+def _sum_list(items: Sequence[Any], method: str, dtype: Any) -> jax.Array:
+    arrays = [to_array("reduce_sum", f"x[{i}]", item) for i, item in enumerate(items)]
+    if not arrays:
+        return jnp.zeros((), numerics.dtype("fp32" if dtype is None else dtype))
+    other = next((i for i, x in enumerate(arrays) if x.shape != arrays[0].shape), None)
+    if other is not None:
+        shapes = f"x[0] is {arrays[0].shape} but x[{other}] is {arrays[other].shape}"
+        raise CompileError(
+            Code.E_SHAPE_MISMATCH, f"reduce_sum: {shapes}.", hints="a list is added entry by entry"
+        )
+    with jax.numpy_dtype_promotion("standard"):
+        common = jnp.result_type(*arrays)
+    out = _checked_dtype(common, dtype)
+    wide = _accumulator(common, out)
+    if not jnp.issubdtype(wide, jnp.inexact):
+        return functools.reduce(jax.lax.add, [x.astype(wide) for x in arrays]).astype(out)
+    addition = ADDITIONS.get(method, PLAIN)
+    lifted = [addition.lift(_rounded(x.astype(wide))) for x in arrays]
+    return addition.finish(functools.reduce(addition.add, lifted)).astype(out)
+
+
+def _chosen_method(method: str | None, stable: bool) -> str:
+    if method is None:
+        return TREE if stable else NAIVE
+    if method not in METHODS:
+        raise _invalid(f"unknown method {method!r}; one of {', '.join(METHODS)}")
+    if not stable and method != NAIVE:
+        raise _invalid(f"stable=False is the method 'naive', but method is {method!r}")
+    return method
+
+
+def _normal_axes(axis: int | Sequence[int] | None, ndim: int) -> tuple[int, ...]:
+    wanted = range(ndim) if axis is None else (axis,) if isinstance(axis, int) else tuple(axis)
+    for one in wanted:
+        if not -ndim <= one < ndim:
+            raise CompileError(
+                Code.E_SHAPE_MISMATCH, f"reduce_sum: axis {one} of an array of rank {ndim}."
+            )
+    axes = sorted(one % ndim for one in wanted)
+    if len(set(axes)) < len(axes):
+        raise _invalid(f"axis {axis} repeats an axis of an array of rank {ndim}")
+    return tuple(axes)
+
+
+def _sum_dtype(dtype: Any) -> Any:
+    """Returns the dtype a sum has by default: NumPy's rule for integers, the same for floats."""
+    return jax.eval_shape(jnp.sum, jax.ShapeDtypeStruct((), dtype)).dtype
+
+
+def _checked_dtype(given: Any, wanted: Any) -> Any:
+    if wanted is None:
+        return _sum_dtype(given)
+    out = numerics.dtype(wanted)
+    if jnp.issubdtype(given, jnp.inexact) and not jnp.issubdtype(out, jnp.inexact):
+        raise _invalid(f"dtype {out.name} cannot hold a sum of {jnp.dtype(given).name}")
+    return out
+
+
+def _accumulator(given: Any, out: Any) -> Any:
+    with jax.numpy_dtype_promotion("standard"):
+        return jnp.promote_types(numerics.accumulator(given), numerics.accumulator(out))
+
+
+def _laid_out(
+    x: jax.Array,
+    axes: Sequence[int],
+    keepdims: bool,
+    layout: dist.Layout | None,
+    mesh: dist.Mesh | None,
+) -> tuple[jax.Array, NamedSharding | None]:
+    """Returns the operand brought to its layout, and the layout of the result."""
+    if layout is None and mesh is None:
+        return x, None
+    mesh = dist.reachable_mesh(mesh, "reduce_sum")
+    spec = dist.layout_sharding(layout, mesh, x.shape, "reduce_sum").spec
+    entries = [*spec, *(None,) * (x.ndim - len(spec))]
+    for axis in axes:
+        parts = math.prod(mesh.topology[name] for name in dist.axes_of(entries[axis]))
+        if parts & (parts - 1):
+            entries[axis] = None
+    operand = dist.place(x, NamedSharding(mesh.jax, PartitionSpec(*entries)))
+    return operand, NamedSharding(mesh.jax, _summed(spec, axes, x.ndim, keepdims))
+
+
+def _summed(spec: PartitionSpec, axes: Sequence[int], ndim: int, keepdims: bool) -> PartitionSpec:
+    """Returns a partition without its entries for the summed axes."""
+    entries = [*spec, *(None,) * (ndim - len(spec))]
+    for axis in reversed(axes):
+        entries[axis : axis + 1] = [None] * keepdims
+    return PartitionSpec(*entries)
+
+
+def _invalid(problem: str) -> CompileError:
+    return CompileError(Code.E_GRAPH_INVALID, f"reduce_sum: {problem}.")

@@ -1,0 +1,100 @@
+"""Points in chunks: how many at once, and the loop over them."""
+
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+from jax.extend.core import Jaxpr, Literal
+
+from tessera.core.errors import Code, CompileError
+from tessera.pde.forward_laplacian import CALLS
+
+# Bytes of the derivatives of the widest layer that one chunk may have. On CPU a chunk should stay within the
+# core's own cache (measured best: 64 to 256 points for networks 128 wide); a GPU wants all its lanes filled.
+CHUNK_BYTES = {"cpu": 2**20}
+CHUNK_BYTES_ELSEWHERE = 2**28
+FEWEST_POINTS, MOST_POINTS_ON_CPU = 64, 256
+
+
+def map_points(
+    function: Callable[..., jax.Array], arrays: tuple[jax.Array, ...], chunk: int
+) -> jax.Array:
+    """Returns `function` of each point: `arrays` share a leading axis of points, `function` takes one point.
+
+    Points go `chunk` at a time. The chunks are strided, so that points sharded over devices stay where they
+    are; the last chunk is filled with copies of the last point, whose results are dropped.
+    """
+    batched = jax.vmap(function)
+    total = arrays[0].shape[0]
+    if total <= chunk:
+        return batched(*arrays)
+    results = jax.lax.map(lambda part: batched(*part), tuple(split(x, chunk) for x in arrays))
+    return join(results, total)
+
+
+def split(points: jax.Array, chunk: int) -> jax.Array:
+    """Returns points `(n, ...)` as `(loops, chunk, ...)`, the last chunk filled with the last point."""
+    total = points.shape[0]
+    loops = -(-total // chunk)
+    extra = loops * chunk - total
+    if extra:
+        points = jnp.concatenate([points, jnp.repeat(points[-1:], extra, axis=0)])
+    return jnp.swapaxes(points.reshape(chunk, loops, *points.shape[1:]), 0, 1)
+
+
+def join(chunks: jax.Array, total: int) -> jax.Array:
+    """Returns the first `total` points of `(loops, chunk, ...)`: the inverse of `split`."""
+    loops, chunk = chunks.shape[:2]
+    return jnp.swapaxes(chunks, 0, 1).reshape(loops * chunk, *chunks.shape[2:])[:total]
+
+
+def choose_chunk(chunk_size: int | None, total: int, bytes_per_point: int, op: str) -> int:
+    """Returns how many points go at once: the caller's choice, or one that suits the platform's memory."""
+    if chunk_size is not None:
+        if isinstance(chunk_size, bool) or not isinstance(chunk_size, int) or chunk_size < 1:
+            raise CompileError(
+                Code.E_GRAPH_INVALID,
+                f"{op}: chunk_size is {chunk_size!r}; it must be a positive integer or None.",
+                hints="leave chunk_size=None to let the platform decide",
+            )
+        return chunk_size
+    platform = jax.default_backend()
+    fitting = CHUNK_BYTES.get(platform, CHUNK_BYTES_ELSEWHERE) // max(bytes_per_point, 1)
+    most = MOST_POINTS_ON_CPU if platform == "cpu" else max(total, FEWEST_POINTS)
+    target = min(max(fitting, FEWEST_POINTS), most)
+    # A loop of fewer than three turns saves less than it costs.
+    return max(total, 1) if total <= 2 * target else _evenly(total, target)
+
+
+def _evenly(total: int, target: int) -> int:
+    """Returns the size nearest below `target` that leaves the fewest copies in the last chunk."""
+    sizes = range(target, max(target // 2, 1) - 1, -1)
+    return min(sizes, key=lambda size: -total % size)
+
+
+def widest_layer(jaxpr: Jaxpr) -> int:
+    """Returns the bytes of the largest value that depends on the arguments."""
+    return max(_sizes(jaxpr, [True] * len(jaxpr.invars)), default=0)
+
+
+def stored_bytes(jaxpr: Jaxpr) -> int:
+    """Returns the bytes of all values that depend on the arguments: what reverse mode may store."""
+    return sum(_sizes(jaxpr, [True] * len(jaxpr.invars)))
+
+
+def _sizes(jaxpr: Jaxpr, depends: Sequence[bool]) -> Iterator[int]:
+    varying = {var for var, yes in zip(jaxpr.invars, depends, strict=True) if yes}
+    yield from (_bytes(var) for var in varying)
+    for equation in jaxpr.eqns:
+        inputs = [not isinstance(x, Literal) and x in varying for x in equation.invars]
+        if not any(inputs):
+            continue
+        varying.update(equation.outvars)
+        yield from (_bytes(var) for var in equation.outvars)
+        if equation.primitive.name in CALLS:
+            yield from _sizes(equation.params[CALLS[equation.primitive.name]].jaxpr, inputs)
+
+
+def _bytes(var: Any) -> int:
+    return var.aval.size * var.aval.dtype.itemsize
