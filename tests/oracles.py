@@ -1,6 +1,7 @@
 """Independent values of every op: NumPy and SciPy in float64, written from the definitions.
 
-Each takes the operands as float64 (or integer, bool) NumPy arrays, None where absent, and the static arguments.
+Each takes the operands as float64 (or integer, bool) NumPy arrays, None where absent, and the
+static arguments.
 """
 
 import math

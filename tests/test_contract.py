@@ -1,7 +1,8 @@
 """The contract of every op, generated from the registry: op x sample x transformation.
 
-Values are held against `oracles.py`. Derivatives are held against JAX differentiating the reference, which is
-plain `jax.numpy`, and against finite differences. The first sample of an op runs by default; the rest are slow.
+Values are held against `oracles.py`. Derivatives are held against JAX differentiating the reference,
+which is plain `jax.numpy`, and against finite differences. The first sample of an op runs by default;
+the rest are slow.
 """
 
 from dataclasses import dataclass
@@ -96,7 +97,9 @@ def scalar(function: Any) -> Any:
 
     def loss(*smooth):
         outs = function(*smooth)
-        weighed = (jnp.sum(y * jnp.cos(jnp.arange(y.size, dtype=y.dtype)).reshape(y.shape)) for y in outs)
+        weighed = (
+            jnp.sum(y * jnp.cos(jnp.arange(y.size, dtype=y.dtype)).reshape(y.shape)) for y in outs
+        )
         return sum(weighed)
 
     return loss
@@ -179,14 +182,20 @@ def test_reverse_mode_equals_the_reference(case, x64):
 def test_derivatives_equal_finite_differences(case, x64):
     smooth, along = case.split(case.operands(jnp.float64))
     # eps balances truncation against rounding at double precision; order 1 in both modes.
-    check_grads(scalar(along(case.apply)), smooth, order=1, modes=("fwd", "rev"), rtol=1e-5, atol=1e-5)
+    check_grads(
+        scalar(along(case.apply)), smooth, order=1, modes=("fwd", "rev"), rtol=1e-5, atol=1e-5
+    )
 
 
 @every_smooth_case
 def test_second_order_equals_the_reference_in_both_nestings(case, x64):
     smooth, along = case.split(case.operands(jnp.float64))
     expected = jax.jacfwd(jax.grad(scalar(along(case.reference))))(*smooth)
-    for outer, inner in ((jax.jacfwd, jax.jacrev), (jax.jacrev, jax.jacfwd), (jax.jacrev, jax.jacrev)):
+    for outer, inner in (
+        (jax.jacfwd, jax.jacrev),
+        (jax.jacrev, jax.jacfwd),
+        (jax.jacrev, jax.jacrev),
+    ):
         # Second derivatives lose about two digits to cancellation.
         close(outer(inner(scalar(along(case.apply))))(*smooth), expected, factor=100)
 
@@ -219,13 +228,21 @@ def test_vmap_over_any_operands_equals_a_loop(case):
     others = case.sample.make(jax.random.key(8), jnp.float32)
     live = [i for i, x in enumerate(operands) if x is not None]
     for mapped in [(i,) for i in live] + [tuple(live)]:
-        axes = tuple((operands[i].ndim if i % 2 else 0) if i in mapped else None for i in range(len(operands)))
+        axes = tuple(
+            (operands[i].ndim if i % 2 else 0) if i in mapped else None
+            for i in range(len(operands))
+        )
         stacked = tuple(
             jnp.stack([x, y], axis=a) if a is not None else x
             for x, y, a in zip(operands, others, axes, strict=True)
         )
         one = case.apply(*operands)
-        other = case.apply(*(y if i in mapped else x for i, (x, y) in enumerate(zip(operands, others, strict=True))))
+        other = case.apply(
+            *(
+                y if i in mapped else x
+                for i, (x, y) in enumerate(zip(operands, others, strict=True))
+            )
+        )
         expected = jax.tree.map(lambda a, b: np.stack([a, b]), one, other)
         # A batched product may sum in another order: a few ulp of the largest term.
         close(jax.vmap(case.apply, axes)(*stacked), expected, factor=10)
@@ -254,9 +271,7 @@ def _batched(case: Case, operands: Any, count: int = 4) -> Any:
         x is None or lead is None or (lead.optional and x.ndim == t.rank)
         for x, lead, t in zip(operands, leads, case.op.dims.operands, strict=True)
     ]
-    stacked = [
-        x if s else jnp.stack([x] * count) for x, s in zip(operands, shared, strict=True)
-    ]
+    stacked = [x if s else jnp.stack([x] * count) for x, s in zip(operands, shared, strict=True)]
     shifted = {t.at.at for t in case.op.dims.operands if t.at is not None}
     statics = {k: v + 1 if k in shifted else v for k, v in case.sample.statics.items()}
     sample = Sample(**statics)
@@ -323,9 +338,7 @@ def test_gradient_inside_shard_map_equals_the_single_device_one(case):
         return sum(jnp.sum(jnp.sin(y)) for y in jax.tree.leaves(wide.apply(*values)) if _smooth(y))
 
     smooth = tuple(i for i, x in enumerate(operands) if _smooth(x))
-    close(
-        jax.jit(jax.grad(loss, smooth))(*operands), jax.grad(whole, smooth)(*operands), factor=10
-    )
+    close(jax.jit(jax.grad(loss, smooth))(*operands), jax.grad(whole, smooth)(*operands), factor=10)
 
 
 # -- export -------------------------------------------------------------------------------------------------
@@ -361,7 +374,9 @@ def _resized(case: Case, name: str, size: int) -> Case:
 
 
 def _axes(case: Case) -> list[str]:
-    named = (a.name for t in case.op.dims.operands for a in t.axes if not a.group and a.fixed is None)
+    named = (
+        a.name for t in case.op.dims.operands for a in t.axes if not a.group and a.fixed is None
+    )
     return list(dict.fromkeys(named))
 
 
@@ -373,7 +388,10 @@ def test_empty_and_single_axes_equal_the_reference_or_are_refused(case, size):
         operands = resized.operands()
         try:
             expected = resized.reference(*operands)
-        except (ValueError, ZeroDivisionError):  # the reference has no value there: neither has the op
+        except (
+            ValueError,
+            ZeroDivisionError,
+        ):  # the reference has no value there: neither has the op
             with pytest.raises(TesseraError):
                 resized.apply(*operands)
             continue

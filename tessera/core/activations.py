@@ -72,9 +72,7 @@ _normal_cdf = Op(_normal_cdf_reference, parse("*b -> *b"), "float", "normal_cdf"
 
 
 @_normal_cdf.def_jvp
-def _normal_cdf_tangent(
-    operands: tuple[jax.Array], tangents: tuple[jax.Array]
-) -> jax.Array:
+def _normal_cdf_tangent(operands: tuple[jax.Array], tangents: tuple[jax.Array]) -> jax.Array:
     (x,), (t,) = operands, tangents
     return t * jnp.exp(-0.5 * x * x) * (1.0 / math.sqrt(2.0 * math.pi))
 

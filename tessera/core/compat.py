@@ -4,13 +4,27 @@ Supported: JAX 0.10.2 (Python 3.11) to 0.12 (Python 3.12 and later).
 """
 
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, cast
 
 import jax
 import jax.numpy as jnp
 from jax.experimental import jet as _jet
 
 jet_rules: dict[Any, Any] = _jet.jet_rules
+
+
+# JAX adds its settings to the config object at run time, out of a type checker's sight.
+_config: Any = jax.config
+
+
+def x64_is_on() -> bool:
+    """Returns whether 64-bit mode is on here."""
+    return _config.jax_enable_x64
+
+
+def jit_is_off() -> bool:
+    """Returns whether `jax.disable_jit` is in force here."""
+    return _config.jax_disable_jit
 
 
 def varying_axes(x: Any) -> frozenset[str]:
@@ -54,7 +68,9 @@ def platform_of(ctx: Any) -> str | None:
     return platforms[0] if len(platforms) == 1 else None
 
 
-def in_auto_mode(function: Callable[..., list[Any]], like: Sequence[Any]) -> Callable[..., list[Any]]:
+def in_auto_mode(
+    function: Callable[..., list[Any]], like: Sequence[Any]
+) -> Callable[..., list[Any]]:
     """Returns a function that runs with Explicit mesh axes made Auto, its results sharded `like` arrays.
 
     A hand-written backward contracts and reshapes as it likes; under an Explicit mesh every such step would
@@ -63,4 +79,4 @@ def in_auto_mode(function: Callable[..., list[Any]], like: Sequence[Any]) -> Cal
     shardings = [jax.typeof(x).sharding for x in like]
     if not any(explicitly_sharded(jax.typeof(x)) for x in like):
         return function
-    return jax.sharding.auto_axes(function, out_sharding=shardings)
+    return cast(Any, jax.sharding.auto_axes(function, out_sharding=shardings))

@@ -15,14 +15,16 @@ The group that leads every output is the batch: `vmap` extends it and the op sta
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from functools import cached_property, lru_cache
+from functools import cache, cached_property
 
 from tessera.core.errors import Code, CompileError
 
 Shape = tuple[int, ...]
 Binding = dict[str, int | Shape]
 
-_AXIS = re.compile(r"(?P<open>\[)?(?P<star>\*)?(?P<name>[A-Za-z_]\w*|\d+)(@(?P<at>\w+))?(?P<close>\])?")
+_AXIS = re.compile(
+    r"(?P<open>\[)?(?P<star>\*)?(?P<name>[A-Za-z_]\w*|\d+)(@(?P<at>\w+))?(?P<close>\])?"
+)
 
 
 @dataclass(frozen=True)
@@ -36,6 +38,7 @@ class Axis:
 
     @property
     def fixed(self) -> int | None:
+        """The size, if the axis is a number."""
         return int(self.name) if self.name.isdigit() else None
 
     def __str__(self) -> str:
@@ -62,6 +65,7 @@ class Term:
 
     @cached_property
     def has_groups(self) -> bool:
+        """Whether any number of axes may stand here."""
         return any(axis.group for axis in self.axes)
 
     def leads_with(self, group: str) -> Axis | None:
@@ -108,7 +112,9 @@ class Signature:
     @cached_property
     def batch(self) -> str | None:
         """The group that leads every output, which `vmap` may extend."""
-        leads = {out.axes[0].name if out.axes and out.axes[0].group else None for out in self.outputs}
+        leads = {
+            out.axes[0].name if out.axes and out.axes[0].group else None for out in self.outputs
+        }
         return leads.pop() if len(leads) == 1 else None
 
     def __str__(self) -> str:
@@ -167,7 +173,7 @@ class Signature:
         return CompileError(Code.E_SHAPE_MISMATCH, f"{op}: {problem}. Signature: {self}.")
 
 
-@lru_cache(maxsize=None)
+@cache
 def parse(text: str) -> Signature:
     """Returns the signature a text describes.
 
@@ -177,15 +183,16 @@ def parse(text: str) -> Signature:
     sides = text.split("->")
     if len(sides) != 2:
         raise _bad(text, "one '->' must separate operands from outputs")
-    operands, outputs = (
-        tuple(_parse_term(term.strip(), text) for term in side.split(",")) for side in sides
-    )
-    signature = Signature(operands, outputs)
+    operands, outputs = map(parse_terms, sides)
+    for term in operands:
+        groups = sum(axis.group for axis in term.axes)
+        if groups > 1 and not (groups == 2 and term.at is not None):
+            raise _bad(text, f"{term} has {groups} groups; two need an axis n@axis between them")
     known = {axis.name for term in operands for axis in term.axes}
     unknown = {axis.name for term in outputs for axis in term.axes if axis.fixed is None} - known
     if unknown:
         raise _bad(text, f"output axis {sorted(unknown)[0]!r} appears in no operand")
-    return signature
+    return Signature(operands, outputs)
 
 
 def parse_terms(text: str) -> tuple[Term, ...]:
@@ -200,9 +207,6 @@ def _parse_term(term: str, text: str) -> Term:
         raise _bad(text, "a term is empty; write () for a scalar")
     optional = term[0] == "[" and term[-1] == "]" and term.count("[") == 1
     axes = tuple(_parse_axis(word, text) for word in (term[1:-1] if optional else term).split())
-    groups = sum(axis.group for axis in axes)
-    if groups > 1 and not (groups == 2 and any(axis.at for axis in axes)):
-        raise _bad(text, f"{term!r} has {groups} groups; two need an axis n@axis between them")
     return Term(axes, optional)
 
 

@@ -43,6 +43,8 @@ class Code(enum.Enum):
 
 
 class Severity(enum.Enum):
+    """How bad an error is."""
+
     FATAL = "FATAL"
     ERROR = "ERROR"
     WARNING = "WARNING"

@@ -6,6 +6,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from tessera.core import compat
 from tessera.core.errors import Code, CompileError
 
 WORDS: dict[str, Any] = {
@@ -63,14 +64,16 @@ def dtype(word: Any) -> np.dtype:
         found = jnp.dtype(WORDS.get(word, word) if isinstance(word, str) else word)
     except TypeError:
         known = ", ".join(WORDS)
-        raise CompileError(Code.E_GRAPH_INVALID, f"unknown dtype {word!r}; one of {known}.") from None
+        raise CompileError(
+            Code.E_GRAPH_INVALID, f"unknown dtype {word!r}; one of {known}."
+        ) from None
     require_x64(found)
     return found
 
 
 def require_x64(found: np.dtype, where: str = "dtype") -> None:
     """Raises `E_TARGET_CODEGEN` if a dtype has 64 bits per component and `jax_enable_x64` is off."""
-    if found.name in NEEDS_X64 and not jax.config.jax_enable_x64:
+    if found.name in NEEDS_X64 and not compat.x64_is_on():
         raise CompileError(
             Code.E_TARGET_CODEGEN,
             f"{where}: {found.name} needs 64-bit mode, which is off.",

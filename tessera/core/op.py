@@ -122,6 +122,7 @@ class Op(Generic[P, R]):
         self._tangent_primitive: Any = None
 
     def __call__(self, *args: P.args, **kwargs: P.kwargs) -> R:
+        """Applies the op to arrays and static arguments."""
         return self._call(*args, **kwargs)
 
     def __repr__(self) -> str:
@@ -132,16 +133,19 @@ class Op(Generic[P, R]):
         """Whether the op has a hand-written backward or tangent map."""
         return self._vjp is not None or self._jvp is not None
 
-    # -- what may be written by hand ------------------------------------------------------------------------
+    # -- what may be written by hand -------------------------------------------------------------------
 
     def def_call(self, function: Callable[Q, S]) -> "Op[Q, S]":
-        """Sets the public call: it normalises its arguments and ends in `op.bind(...)`. Returns the op."""
+        """Returns the op with its public call set: it normalises arguments and ends in `op.bind(...)`."""
         self._call = function
         self.__signature__ = inspect.signature(function)
         return cast("Op[Q, S]", self)
 
     def def_forward(self, *, saves: str) -> Callable[[F], F]:
-        """Sets the forward that also returns what the backward needs: `(out, *saved)`; `saves` are its dims."""
+        """Sets the forward that also returns what the backward needs.
+
+        It returns `(out, *saved)`; `saves` are the dims of the saved arrays.
+        """
 
         def decorate(function: F) -> F:
             self._forward = function
@@ -158,7 +162,10 @@ class Op(Generic[P, R]):
         return decorate
 
     def def_vjp(self, function: F) -> F:
-        """Sets the backward: `(residuals, cotangent, **statics) ->` one gradient per operand, None if it has none."""
+        """Sets the backward: `(residuals, cotangent, **statics) ->` one gradient per operand.
+
+        An absent, integer or key operand has None. The cotangent has the structure of the output.
+        """
         self._vjp = function
         self._tangent_primitive = make_primitive(
             f"{self.name}_tangent", self._flat_tangent, self._tangent_signature, may_broadcast=False
@@ -168,7 +175,10 @@ class Op(Generic[P, R]):
         return function
 
     def def_jvp(self, function: F) -> F:
-        """Sets the tangent map: `(operands, tangents, **statics) ->` tangent, linear in the tangents (None = zero)."""
+        """Sets the tangent map: `(operands, tangents, **statics) ->` tangent of the output.
+
+        It is linear in the tangents; one that is None is zero.
+        """
         self._jvp = function
         return function
 
@@ -193,7 +203,7 @@ class Op(Generic[P, R]):
 
         return decorate
 
-    # -- calling --------------------------------------------------------------------------------------------
+    # -- calling ---------------------------------------------------------------------------------------
 
     def bind(self, *operands: Any, algorithm: str | None = None, **statics: Any) -> Any:
         """Checks operands against kinds and dims, brings them to common dtypes, and applies the op.
@@ -249,11 +259,15 @@ class Op(Generic[P, R]):
             raise self._invalid(f"static argument {reserved.pop()!r} is a reserved name")
 
     def _invalid(self, problem: str) -> CompileError:
-        return CompileError(Code.E_GRAPH_INVALID, f"{self.name}: {problem}. Signature: {self.dims}.")
+        return CompileError(
+            Code.E_GRAPH_INVALID, f"{self.name}: {problem}. Signature: {self.dims}."
+        )
 
-    # -- flat functions: what the primitives compute ------------------------------------------------------------
+    # -- flat functions: what the primitives compute ---------------------------------------------------
 
-    def _flat_reference(self, *live: Any, present: Any, algorithm: Any, **statics: Any) -> list[Any]:
+    def _flat_reference(
+        self, *live: Any, present: Any, algorithm: Any, **statics: Any
+    ) -> list[Any]:
         del algorithm  # a choice among formulations, not part of the value
         out = self.reference(*_fill(present, live), **statics)
         return self._flatten(out, present, statics)
@@ -301,7 +315,7 @@ class Op(Generic[P, R]):
         moving = _pick(params["nonzero"], operands)
         return Signature(operands + self.dims.outputs + self._saves + moving, self.dims.outputs)
 
-    # -- choosing an algorithm when the op is lowered ---------------------------------------------------------
+    # -- choosing an algorithm when the op is lowered --------------------------------------------------
 
     def _choose_output(self, ctx: Any, types: Sequence[Any], params: dict[str, Any]) -> Any:
         found = self._choose(ctx, types, params)
@@ -322,12 +336,18 @@ class Op(Generic[P, R]):
         split = compat.devices_of(ctx) > 1 or any(compat.explicitly_sharded(t) for t in types)
         for algorithm in self.algorithms.values():
             usable = compat.platform_of(ctx) in algorithm.platforms
-            if usable and (algorithm.partitions or not split) and algorithm.when(*operands, **statics):
+            if (
+                usable
+                and (algorithm.partitions or not split)
+                and algorithm.when(*operands, **statics)
+            ):
                 return algorithm
         return None
 
-    @functools.lru_cache(maxsize=None)  # noqa: B019 - ops live as long as the process
-    def _flat_algorithm(self, name: str, has_saved: bool, keep_saved: bool) -> Callable[..., list[Any]]:
+    @functools.cache  # noqa: B019 - ops live as long as the process
+    def _flat_algorithm(
+        self, name: str, has_saved: bool, keep_saved: bool
+    ) -> Callable[..., list[Any]]:
         function = self.algorithms[name].function
 
         def flat(*live: Any, present: Any, algorithm: Any, **statics: Any) -> list[Any]:
@@ -340,7 +360,7 @@ class Op(Generic[P, R]):
 
         return flat
 
-    # -- derivative rules -----------------------------------------------------------------------------------
+    # -- derivative rules ------------------------------------------------------------------------------
 
     def _jvp_rule(self, primals: Sequence[Any], tangents: Sequence[Any], **params: Any) -> Any:
         if self._jvp is not None:
@@ -368,23 +388,32 @@ class Op(Generic[P, R]):
         tangent = self._jvp(_fill(present, primals), _fill(present, known), **statics)
         return outs, list(tangent) if isinstance(tangent, tuple) else [tangent]
 
-    def _forward_jvp_rule(self, primals: Sequence[Any], tangents: Sequence[Any], **params: Any) -> Any:
+    def _forward_jvp_rule(
+        self, primals: Sequence[Any], tangents: Sequence[Any], **params: Any
+    ) -> Any:
         return _jvp_of(functools.partial(self._flat_forward, **params), primals, tangents)
 
-    def _tangent_jvp_rule(self, primals: Sequence[Any], tangents: Sequence[Any], **params: Any) -> Any:
+    def _tangent_jvp_rule(
+        self, primals: Sequence[Any], tangents: Sequence[Any], **params: Any
+    ) -> Any:
         return _jvp_of(functools.partial(self._flat_tangent, **params), primals, tangents)
 
     def _transpose_rule(self, cotangents: Sequence[Any], *xs: Any, **params: Any) -> list[Any]:
         present, nonzero = params["present"], params["nonzero"]
         statics = {k: params[k] for k in self.statics}
         operands, middle = xs[: sum(present)], xs[sum(present) : len(xs) - sum(nonzero)]
-        outs, saved = middle[: len(middle) - len(self._saves)], middle[len(middle) - len(self._saves) :]
+        outs, saved = (
+            middle[: len(middle) - len(self._saves)],
+            middle[len(middle) - len(self._saves) :],
+        )
 
         def backward(operands: Any, outs: Any, saved: Any, given: Any) -> list[Any]:
             assert self._vjp is not None
             rest = iter(given)
             cts = [next(rest) if _differentiable(x) else None for x in outs]
-            residuals = Residuals(_fill(present, operands), self._assemble(outs, params), tuple(saved))
+            residuals = Residuals(
+                _fill(present, operands), self._assemble(outs, params), tuple(saved)
+            )
             gradients = self._vjp(residuals, self._assemble(cts, params), **statics)
             kept = _pick(nonzero, _pick(present, gradients))
             moving = _pick(nonzero, operands)

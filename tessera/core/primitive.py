@@ -8,7 +8,7 @@ Derivative rules are the business of `tessera.core.op`.
 """
 
 from collections.abc import Callable, Sequence
-from functools import lru_cache, partial
+from functools import cache, partial
 from typing import Any
 
 import jax
@@ -46,12 +46,12 @@ def make_primitive(
     primitive = Primitive(f"tessera.{name}")
     primitive.multiple_results = True
 
-    @lru_cache(maxsize=None)
+    @cache
     def eager(**params: Any) -> Callable[..., list[jax.Array]]:
         return jax.jit(_named(name, partial(primitive.bind, **params)))
 
     def evaluate(*operands: Any, **params: Any) -> list[jax.Array]:
-        run = partial(function, **params) if jax.config.jax_disable_jit else eager(**params)
+        run = partial(function, **params) if compat.jit_is_off() else eager(**params)
         return run(*operands)
 
     def abstract(*avals: Any, **params: Any) -> list[Any]:
@@ -60,7 +60,9 @@ def make_primitive(
     def lower(ctx: Any, *operands: Any, **params: Any) -> Any:
         chosen = function if choose is None else choose(ctx, ctx.avals_in, params)
         # Through jit, so that the same op at the same sizes is traced once and lowered once per module.
-        return mlir.lower_fun(_compiled(name, chosen, **params), multiple_results=True)(ctx, *operands)
+        return mlir.lower_fun(_compiled(name, chosen, **params), multiple_results=True)(
+            ctx, *operands
+        )
 
     def batch(operands: Sequence[Any], axes: Sequence[int | None], **params: Any) -> Any:
         kept = extend_batch(signature_of(params), operands, axes, params, may_broadcast)
@@ -81,9 +83,7 @@ def make_primitive(
         picked = [(x, terms) for x, terms, s in zip(primals, series, smooth, strict=True) if s]
         smooth_series = tuple(terms for _, terms in picked)
         # Inside Taylor mode the terms are Taylor coefficients, without the factorials.
-        return jet(
-            of_smooth, tuple(x for x, _ in picked), smooth_series, factorial_scaled=False
-        )
+        return jet(of_smooth, tuple(x for x, _ in picked), smooth_series, factorial_scaled=False)
 
     EXPANSIONS[primitive] = function
     primitive.def_impl(evaluate)
@@ -136,7 +136,7 @@ def _unmapped_shape(x: Any, axis: int | None) -> tuple[int, ...]:
     return shape if axis is None else shape[:axis] + shape[axis + 1 :]
 
 
-@lru_cache(maxsize=None)
+@cache
 def _compiled(name: str, function: Flat, **params: Any) -> Any:
     return jax.jit(_named(name, partial(function, **params)))
 

@@ -101,7 +101,8 @@ def cross_entropy(
     if jnp.issubdtype(y.dtype, jnp.floating):
         if ignore_index is not None:
             raise CompileError(
-                Code.E_GRAPH_INVALID, "cross_entropy: ignore_index needs integer labels, not soft ones."
+                Code.E_GRAPH_INVALID,
+                "cross_entropy: ignore_index needs integer labels, not soft ones.",
             )
         losses = cross_entropy.bind(logits, None, y)
     else:

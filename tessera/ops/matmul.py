@@ -12,7 +12,6 @@ from tessera.core.errors import Code, CompileError
 from tessera.core.op import Residuals, Sample, define_op
 from tessera.core.operands import to_array
 
-
 # A bias or residual keeps its own dtype: it meets the product in the accumulation dtype.
 NUMBERS = ("number", "number", "~number", "~number")
 
@@ -34,11 +33,12 @@ def matmul(
     `jnp.matmul`. Operands of different dtypes are promoted to their common dtype.
 
     `epilogue` names what follows the product, in this order and no other: a string of words joined by
-    underscores, such as "bias", "relu", "bias_silu_residual", or a dict such as
-    `{"add_bias": True, "bias": c, "activation": "silu", "add_residual": True, "residual": r}`. `bias` is
-    (n,), `residual` has the shape of the result; each may be given as a keyword or in the dict. Activations:
-    relu, gelu, silu, tanh, sigmoid. `accumulate` is the dtype of the sum over k and of the epilogue, never
-    narrower than the operands; `out_dtype` that of the result (default: the promoted operand dtype).
+    underscores, such as "bias", "relu", "bias_silu_residual", or a dict such as `{"add_bias": True,
+    "bias": c, "activation": "silu", "add_residual": True, "residual": r}`. `bias` is (n,), `residual` has
+    the shape of the result; each may be a keyword or in the dict, and is simply added when there is no
+    `epilogue`. Activations: relu, gelu, silu, tanh, sigmoid. `accumulate` is the dtype of the sum over k
+    and of the epilogue, never narrower than the operands; `out_dtype` that of the result (default: the
+    promoted operand dtype).
 
     Raises `E_SHAPE_MISMATCH` if k, m, n or the leading axes differ; `E_GRAPH_INVALID` for an unknown or
     misplaced epilogue word, a missing or unused bias or residual, or an activation of integers.
@@ -68,7 +68,9 @@ def _forward(
 
 
 @matmul.def_vjp
-def _backward(res: Residuals, ct: jax.Array, *, activation: str | None, accumulate: Any, **_: Any):
+def _backward(
+    res: Residuals, ct: jax.Array, *, activation: str | None, accumulate: Any, **statics: Any
+):
     a, b, bias, residual = res.operands
     (z,) = res.saved
     dz = ct.astype(z.dtype)
@@ -189,7 +191,9 @@ def _words(text: str) -> dict[str, Any]:
     last = -1
     for word in text.split("_"):
         if word not in stages:
-            raise _invalid(f"unknown epilogue word {word!r} in {text!r}; words: {', '.join(stages)}")
+            raise _invalid(
+                f"unknown epilogue word {word!r} in {text!r}; words: {', '.join(stages)}"
+            )
         if stages[word] <= last:
             raise _invalid(f"epilogue {text!r} is out of order; it is bias, activation, residual")
         last = stages[word]

@@ -31,7 +31,9 @@ def mse(prediction: jax.Array, target: jax.Array | float) -> jax.Array:
     p = to_array("mse", "prediction", prediction)
     t = to_array("mse", "target", target)
     if p.size == 0:
-        raise CompileError(Code.E_SHAPE_MISMATCH, f"mse: prediction has shape {p.shape}: no element.")
+        raise CompileError(
+            Code.E_SHAPE_MISMATCH, f"mse: prediction has shape {p.shape}: no element."
+        )
     try:
         t = jnp.broadcast_to(t, p.shape)
     except ValueError:

@@ -305,8 +305,12 @@ def _normal_axes(axis: int | Sequence[int] | None, ndim: int) -> tuple[int, ...]
 
 
 def _sum_dtype(dtype: Any) -> Any:
-    """Returns the dtype a sum has by default: NumPy's rule for integers, the same for floats."""
-    return jax.eval_shape(jnp.sum, jax.ShapeDtypeStruct((), dtype)).dtype
+    """Returns the dtype a sum has by default: that of its terms, integers at least the default."""
+    bits = 64 if jax.config.jax_enable_x64 else 32
+    kind = jnp.dtype(dtype).kind
+    if kind not in "iu" or jnp.dtype(dtype).itemsize * 8 >= bits:
+        return dtype
+    return jnp.dtype(f"{'u' if kind == 'u' else ''}int{bits}")
 
 
 def _checked_dtype(given: Any, wanted: Any) -> Any:
@@ -318,6 +322,7 @@ def _checked_dtype(given: Any, wanted: Any) -> Any:
     return out
 
 
+@functools.cache
 def _accumulator(given: Any, out: Any) -> Any:
     with jax.numpy_dtype_promotion("standard"):
         return jnp.promote_types(numerics.accumulator(given), numerics.accumulator(out))

@@ -1,0 +1,140 @@
+"""`op.matmul`: epilogues, shapes and accumulation against NumPy in float64."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+import scipy.special
+
+from tessera import op
+from tessera.core.errors import Code, CompileError
+
+KEYS = jax.random.split(jax.random.key(3), 4)
+A = jax.random.normal(KEYS[0], (6, 5))
+B = jax.random.normal(KEYS[1], (5, 4))
+BIAS = jax.random.normal(KEYS[2], (4,))
+RESIDUAL = jax.random.normal(KEYS[3], (6, 4))
+Z = np.asarray(A, np.float64) @ np.asarray(B, np.float64)
+
+
+def test_the_word_form_equals_numpy():
+    z = Z + np.asarray(BIAS)
+    expected = z * scipy.special.expit(z) + np.asarray(RESIDUAL)
+    actual = op.matmul(A, B, epilogue="bias_silu_residual", bias=BIAS, residual=RESIDUAL)
+    np.testing.assert_allclose(actual, expected, rtol=1e-5, atol=1e-6)
+
+
+def test_word_form_and_dict_form_give_equal_results():
+    words = op.matmul(A, B, epilogue="bias_gelu_residual", bias=BIAS, residual=RESIDUAL)
+    entries = {
+        "add_bias": True,
+        "bias": BIAS,
+        "activation": "gelu",
+        "add_residual": True,
+        "residual": RESIDUAL,
+    }
+    np.testing.assert_array_equal(words, op.matmul(A, B, epilogue=entries))
+    mixed = {"add_bias": True, "activation": "gelu", "add_residual": True}
+    np.testing.assert_array_equal(
+        words, op.matmul(A, B, epilogue=mixed, bias=BIAS, residual=RESIDUAL)
+    )
+
+
+def test_a_bias_and_a_residual_without_an_epilogue_are_added():
+    actual = op.matmul(A, B, bias=BIAS, residual=RESIDUAL)
+    np.testing.assert_allclose(actual, Z + np.asarray(BIAS) + np.asarray(RESIDUAL), rtol=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("left", "right"),
+    [
+        ((5,), (5,)),
+        ((5,), (5, 4)),
+        ((6, 5), (5,)),
+        ((2, 3, 6, 5), (3, 5, 4)),
+        ((6, 5), (2, 5, 4)),
+        ((3, 1, 6, 5), (2, 5, 4)),
+    ],
+)
+def test_ranks_and_batches_act_as_in_numpy(left, right):
+    a = jax.random.normal(KEYS[0], left)
+    b = jax.random.normal(KEYS[1], right)
+    expected = np.matmul(np.asarray(a, np.float64), np.asarray(b, np.float64))
+    np.testing.assert_allclose(op.matmul(a, b), expected, rtol=1e-5, atol=1e-6)
+
+
+def test_low_precision_is_summed_in_fp32():
+    k = 4096
+    a = jnp.full((1, k), 1.0, jnp.bfloat16)
+    b = jnp.full((k, 1), 1.0, jnp.bfloat16)
+    # Ones summed one after the other in bf16 would stop at 256.
+    assert float(op.matmul(a, b, out_dtype="fp32")[0, 0]) == k
+    assert op.matmul(a, b).dtype == jnp.bfloat16
+
+
+def test_the_epilogue_of_low_precision_runs_in_fp32():
+    a = A.astype(jnp.bfloat16)
+    b = B.astype(jnp.bfloat16)
+    z = np.asarray(a, np.float64) @ np.asarray(b, np.float64) + np.asarray(BIAS, np.float64)
+    actual = op.matmul(a, b, epilogue="bias_tanh", bias=BIAS, out_dtype="fp32")
+    np.testing.assert_allclose(actual, np.tanh(z), rtol=1e-5, atol=1e-6)
+
+
+def test_integers_multiply_exactly():
+    a = jnp.arange(6).reshape(2, 3)
+    np.testing.assert_array_equal(
+        op.matmul(a, a.T), np.arange(6).reshape(2, 3) @ np.arange(6).reshape(2, 3).T
+    )
+
+
+def test_complex_products_equal_numpy():
+    a = jax.lax.complex(A, A[::-1])
+    np.testing.assert_allclose(op.matmul(a, B), np.asarray(a) @ np.asarray(B), rtol=1e-5, atol=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        ({"epilogue": "bias_swish", "bias": BIAS}, "unknown epilogue word 'swish'"),
+        ({"epilogue": "relu_bias", "bias": BIAS}, "out of order"),
+        ({"epilogue": "bias_bias", "bias": BIAS}, "out of order"),
+        ({"epilogue": ""}, "unknown epilogue word ''"),
+        ({"epilogue": "bias_relu"}, "bias= is missing"),
+        ({"epilogue": "relu_residual"}, "residual= is missing"),
+        ({"epilogue": "relu", "bias": BIAS}, "does not use it"),
+        ({"epilogue": {"activation": "swish"}}, "unknown activation 'swish'"),
+        ({"epilogue": {"act": "relu"}}, "unknown epilogue entry 'act'"),
+        ({"epilogue": {"bias": BIAS}, "bias": BIAS}, "given twice"),
+        ({"accumulate": "fp33"}, "unknown dtype 'fp33'"),
+    ],
+)
+def test_a_bad_epilogue_is_refused(arguments, words):
+    with pytest.raises(CompileError, match=words) as caught:
+        op.matmul(A, B, **arguments)
+    assert caught.value.code is Code.E_GRAPH_INVALID
+
+
+@pytest.mark.parametrize(
+    ("a", "b", "words"),
+    [
+        (A, A, "'k' is 5 in argument 'a' but 6 in argument 'b'"),
+        (jnp.ones((2, 6, 5)), jnp.ones((3, 5, 4)), "do not broadcast"),
+        (jnp.ones(()), B, "a scalar has no axis"),
+    ],
+)
+def test_shapes_that_do_not_fit_are_refused(a, b, words):
+    with pytest.raises(CompileError, match=words) as caught:
+        op.matmul(a, b)
+    assert caught.value.code is Code.E_SHAPE_MISMATCH
+
+
+def test_an_activation_of_integers_is_refused():
+    with pytest.raises(CompileError, match="needs floats"):
+        op.matmul(jnp.ones((2, 2), jnp.int32), jnp.ones((2, 2), jnp.int32), epilogue="gelu")
+
+
+def test_gradients_sum_over_a_shared_right_operand():
+    a = jax.random.normal(KEYS[0], (2, 3, 5))
+    gradient = jax.grad(lambda b: op.matmul(a, b).sum())(B)
+    expected = np.repeat(np.asarray(a, np.float64).sum((0, 1))[:, None], 4, axis=1)
+    np.testing.assert_allclose(gradient, expected, rtol=1e-5)
