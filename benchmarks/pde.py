@@ -145,7 +145,9 @@ def measure(
 ) -> list[dict[str, Any]]:
     """Returns one record for each candidate and each baseline that Tessera is compared with."""
     network = network_for(case)
-    points = jnp.asarray(np.random.default_rng(1).normal(size=(case.points, case.dimensions)), jnp.float32)
+    points = jnp.asarray(
+        np.random.default_rng(1).normal(size=(case.points, case.dimensions)), jnp.float32
+    )
     compiled = {way: jax.jit(f).lower(network, points).compile() for way, f in ways.items()}
     expected = compiled["jax.hessian"](network, points)
     for way, f in compiled.items():
@@ -172,8 +174,10 @@ def measure(
             }
         )
     for way, f in compiled.items():
-        size = f.memory_analysis().temp_size_in_bytes / 2**20
-        print(f"{name} {case.name:<20} {way:<18} {timings.median(way) * 1e3:9.2f} ms  temporaries {size:8.1f} MiB")
+        memory: Any = f.memory_analysis()
+        size = memory.temp_size_in_bytes / 2**20
+        time = timings.median(way) * 1e3
+        print(f"{name} {case.name:<20} {way:<18} {time:9.2f} ms  temporaries {size:8.1f} MiB")
     return records
 
 
@@ -183,7 +187,9 @@ def _check(way: str, found: Any, expected: Any) -> None:
 
     worst = max(jax.tree.leaves(jax.tree.map(error, found, expected)))
     if not worst < TOLERANCE:
-        raise SystemExit(f"{way} differs from jax.hessian by {worst:.1e}, more than {TOLERANCE:.0e}")
+        raise SystemExit(
+            f"{way} differs from jax.hessian by {worst:.1e}, more than {TOLERANCE:.0e}"
+        )
 
 
 def describe_machine() -> str:
@@ -203,7 +209,7 @@ def _processor() -> str:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser = argparse.ArgumentParser(description=(__doc__ or '').partition('\n')[0])
     parser.add_argument("--clock", choices=("cpu", "wall"), default="cpu")
     parser.add_argument("--out", type=Path, help="write the records here as JSON")
     options = parser.parse_args()

@@ -55,9 +55,9 @@ def modules_named(code: str) -> str:
     return done.stdout.strip()
 
 
-def test_names_can_be_imported_from_the_short_module():
-    short = importlib.import_module("tessera.op")
-    assert short.matmul is tessera.ops.matmul
+@pytest.mark.parametrize("name", tessera.__all__)
+def test_a_public_name_is_also_a_module_that_can_be_imported(name):
+    assert importlib.import_module(f"tessera.{name}") is getattr(tessera, name)
 
 
 def test_an_unknown_name_is_an_attribute_error_naming_it():

@@ -11,7 +11,7 @@ import math
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
-from typing import Any
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -24,16 +24,20 @@ Params = Any
 # (parameters, one point) -> residual, shape (k,).
 Residual = Callable[[Params, jax.Array], jax.Array]
 
-# Points whose Jacobian rows are computed at once. A remainder is compiled as a second program.
+# Most points whose Jacobian rows are computed at once.
 POINTS_AT_ONCE = 128
-# A bend longer than this part of the step means the expansion does not hold: the straight step is tried.
-LARGEST_BEND = 0.75
+# Part of the step at which the residual is probed for its curvature along the step.
+PROBE = 0.1
+# A bend longer than this part of the step shows that the expansion does not hold: the straight step is tried.
+# Transtrum and Sethna bound its double, the acceleration, by 0.75.
+LARGEST_BEND = 0.375
 # What damping is multiplied by, by the ratio of the loss reduction to the one the linear model promised.
 DAMPING_FACTORS = ((0.75, 0.2), (0.4, 0.5), (0.2, 1.0), (-math.inf, 2.0))
 DAMPING_AFTER_FAILURE = 4.0
 MOST_ATTEMPTS = 30
-# Parameters that hardly act on any residual are damped as if they acted this much, relative to the strongest.
-SMALLEST_SCALE = 1e-8
+# Parameters that hardly act on any residual are damped as if they acted this much, relative to the strongest
+# (squares of derivatives).
+SMALLEST_STRENGTH = 1e-8
 
 
 @dataclass(frozen=True)
@@ -76,8 +80,8 @@ def minimize(
     """Yields the start and then one step after each iteration, every loss lower than the one before.
 
     Ends after `iterations`, when the loss is at most `tolerance`, or when no step lowers the loss, which is
-    then minimal to rounding. Works in the dtype of `params`; memory is that of two square matrices with one
-    row per parameter and of the Jacobian. Raises `NumericsError` (E_NAN_INF) if the loss or its
+    then minimal to rounding. Works in the dtype of `params`; memory is that of the Jacobian and of two
+    square matrices with one row per parameter. Raises `NumericsError` (E_NAN_INF) if the loss or its
     derivatives are not finite at the start of an iteration.
 
     >>> line = Term(lambda w, at: w * at[:1] - at[1:], jnp.array([[1.0, 2.0], [2.0, 4.0]]))
@@ -86,7 +90,7 @@ def minimize(
     """
     residuals = tuple(term.residual for term in terms)
     data = tuple((term.points, math.sqrt(term.weight / len(term.points))) for term in terms)
-    squares = _squares(residuals, params, data)
+    _, squares = _evaluate(residuals, params, data)
     step = _step(terms, 0, params, squares, damping, attempts=0)
     _require_finite(step.loss, "loss", 0)
     yield step
@@ -102,15 +106,27 @@ def minimize(
 _Data = tuple[tuple[jax.Array, float], ...]
 
 
+class _System(NamedTuple):
+    """The residuals of all terms in one vector, its Jacobian J, J^T J and J^T r."""
+
+    vector: jax.Array
+    jacobian: jax.Array
+    matrix: jax.Array
+    gradient: jax.Array
+
+
 def _iterate(
     terms: Sequence[Term], residuals: tuple[Residual, ...], data: _Data, step: Step
 ) -> Step | None:
     """Returns the first step that lowers the loss, with ever more damping; None if there is none."""
-    matrix, gradient = _normal_equations(residuals, step.params, data)
-    _require_finite(float(jnp.sum(gradient)), "gradient of the loss", step.iteration)
+    system = _linearize(residuals, step.params, data)
+    _require_finite(float(jnp.sum(system.gradient)), "gradient of the loss", step.iteration)
     damping = step.damping
     for attempt in range(1, MOST_ATTEMPTS + 1):
-        params, squares, promised = _attempt(residuals, step.params, data, matrix, gradient, damping)
+        straight, factor, promised = _solve(system, damping)
+        ahead, _ = _evaluate(residuals, _move(step.params, PROBE * straight), data)
+        params = _move(step.params, _bend(system, straight, factor, ahead))
+        _, squares = _evaluate(residuals, params, data)
         reduction = step.loss - float(jnp.sum(squares))
         if reduction > 0:
             damping *= _damping_factor(reduction / float(promised))
@@ -145,35 +161,35 @@ def _require_finite(value: float, what: str, iteration: int) -> None:
 
 
 @partial(jax.jit, static_argnums=0)
-def _squares(residuals: tuple[Residual, ...], params: Params, data: _Data) -> jax.Array:
-    """The part of the loss that each term contributes."""
-    parts = _residual_vectors(residuals, params, data)
-    return jnp.stack([jnp.vdot(part, part) for part in parts])
-
-
-def _residual_vectors(
+def _evaluate(
     residuals: tuple[Residual, ...], params: Params, data: _Data
-) -> list[jax.Array]:
-    return [
+) -> tuple[jax.Array, jax.Array]:
+    """The residuals of all terms in one vector, and the part of the loss that each term contributes."""
+    parts = [
         factor * jax.vmap(partial(residual, params))(points).ravel()
         for residual, (points, factor) in zip(residuals, data, strict=True)
     ]
+    return jnp.concatenate(parts), jnp.stack([jnp.vdot(part, part) for part in parts])
 
 
 @partial(jax.jit, static_argnums=0)
-def _normal_equations(
-    residuals: tuple[Residual, ...], params: Params, data: _Data
-) -> tuple[jax.Array, jax.Array]:
-    """`J^T J` and `J^T r`."""
+def _linearize(residuals: tuple[Residual, ...], params: Params, data: _Data) -> _System:
     flat, unravel = ravel_pytree(params)
     values, rows = [], []
     for residual, (points, factor) in zip(residuals, data, strict=True):
-        at_point = partial(_value_and_jacobian, lambda flat, x, f=residual: f(unravel(flat), x), flat)
-        value, jacobian = jax.lax.map(at_point, points, batch_size=POINTS_AT_ONCE)
+        at_point = partial(
+            _value_and_jacobian, lambda flat, x, f=residual: f(unravel(flat), x), flat
+        )
+        value, jacobian = jax.lax.map(at_point, points, batch_size=_even_chunk(len(points)))
         values.append(factor * value.ravel())
         rows.append(factor * jacobian.reshape(-1, flat.size))
-    jacobian = jnp.concatenate(rows)
-    return jacobian.T @ jacobian, jacobian.T @ jnp.concatenate(values)
+    vector, jacobian = jnp.concatenate(values), jnp.concatenate(rows)
+    return _System(vector, jacobian, jacobian.T @ jacobian, jacobian.T @ vector)
+
+
+def _even_chunk(points: int) -> int:
+    # A remainder would be compiled as a second program.
+    return math.ceil(points / math.ceil(points / POINTS_AT_ONCE))
 
 
 def _value_and_jacobian(
@@ -185,32 +201,28 @@ def _value_and_jacobian(
     return value, rows
 
 
-@partial(jax.jit, static_argnums=0)
-def _attempt(
-    residuals: tuple[Residual, ...],
-    params: Params,
-    data: _Data,
-    matrix: jax.Array,
-    gradient: jax.Array,
-    damping: float,
-) -> tuple[Params, jax.Array, jax.Array]:
-    """The parameters after a damped step, each term's part of the loss there, the promised reduction."""
+@jax.jit
+def _solve(system: _System, damping: float) -> tuple[jax.Array, jax.Array, jax.Array]:
+    """The straight step, the Cholesky factor of the damped matrix, the reduction the step promises."""
+    strength = jnp.diagonal(system.matrix)
+    # The root of Marquardt's scaling: between limiting the steps of parameters and limiting their effects.
+    scale = damping * jnp.sqrt(jnp.maximum(strength, SMALLEST_STRENGTH * jnp.max(strength)))
+    factor, _ = jax.scipy.linalg.cho_factor(system.matrix + jnp.diag(scale))
+    straight = -jax.scipy.linalg.cho_solve((factor, False), system.gradient)
+    return straight, factor, jnp.vdot(straight, scale * straight - system.gradient)
+
+
+@jax.jit
+def _bend(system: _System, straight: jax.Array, factor: jax.Array, ahead: jax.Array) -> jax.Array:
+    """The step with half its geodesic acceleration added, from the residuals a little way ahead."""
+    slope = (ahead - system.vector) / PROBE
+    curvature = 2 / PROBE * (slope - system.jacobian @ straight)
+    bend = -jax.scipy.linalg.cho_solve((factor, False), system.jacobian.T @ curvature) / 2
+    holds = jnp.linalg.norm(bend) < LARGEST_BEND * jnp.linalg.norm(straight)
+    return straight + jnp.where(holds, bend, jnp.zeros_like(bend))
+
+
+@jax.jit
+def _move(params: Params, step: jax.Array) -> Params:
     flat, unravel = ravel_pytree(params)
-    # The root of Marquardt's scaling: halfway between steps of equal length and of equal effect.
-    scale = jnp.sqrt(jnp.maximum(jnp.diagonal(matrix), SMALLEST_SCALE * jnp.max(jnp.diagonal(matrix))))
-    factor = jax.scipy.linalg.cho_factor(matrix + jnp.diag(damping * scale))
-    straight = -jax.scipy.linalg.cho_solve(factor, gradient)
-    promised = jnp.vdot(straight, damping * scale * straight - gradient)
-
-    def vector(flat: jax.Array) -> jax.Array:
-        return jnp.concatenate(_residual_vectors(residuals, unravel(flat), data))
-
-    def along(flat: jax.Array) -> jax.Array:
-        return jax.jvp(vector, (flat,), (straight,))[1]
-
-    curvature = jax.jvp(along, (flat,), (straight,))[1]
-    (pulled,) = jax.vjp(vector, flat)[1](curvature)
-    bend = -0.5 * jax.scipy.linalg.cho_solve(factor, pulled)
-    holds = jnp.linalg.norm(bend) < LARGEST_BEND / 2 * jnp.linalg.norm(straight)
-    moved = unravel(flat + straight + jnp.where(holds, bend, jnp.zeros_like(bend)))
-    return moved, _squares(residuals, moved, data), promised
+    return unravel(flat + step)

@@ -1,10 +1,24 @@
 """The operators: one file each. `tessera.op` is this module."""
 
 from tessera.ops.cross_entropy import cross_entropy as cross_entropy
+from tessera.ops.flash_attention import flash_attention as flash_attention
 from tessera.ops.gelu import gelu as gelu
+from tessera.ops.layernorm import layernorm as layernorm
+from tessera.ops.logic import logic_and as logic_and
+from tessera.ops.logic import logic_not as logic_not
+from tessera.ops.logic import logic_or as logic_or
+from tessera.ops.logic import logic_xor as logic_xor
 from tessera.ops.matmul import matmul as matmul
 from tessera.ops.mse import mse as mse
+from tessera.ops.pipeline import pipeline as pipeline
+from tessera.ops.recursive import recursive as recursive
+from tessera.ops.reduce_sum import reduce_sum as reduce_sum
 from tessera.ops.relu import relu as relu
+from tessera.ops.rmsnorm import rmsnorm as rmsnorm
 from tessera.ops.sigmoid import sigmoid as sigmoid
 from tessera.ops.silu import silu as silu
+from tessera.ops.sin import cos as cos
+from tessera.ops.sin import sin as sin
+from tessera.ops.softmax import softmax as softmax
 from tessera.ops.tanh import tanh as tanh
+from tessera.ops.tile_kernel import tile_kernel as tile_kernel

@@ -7,6 +7,8 @@
 Source: Ba, Kiros and Hinton 2016; the backward follows by differentiating the three lines.
 """
 
+import math
+
 import jax
 import jax.numpy as jnp
 from jax import lax
@@ -14,7 +16,7 @@ from jax import lax
 from tessera.core import numerics
 from tessera.core.errors import Code, CompileError
 from tessera.core.op import Residuals, Sample, define_op
-from tessera.core.operands import to_array
+from tessera.core.operands import share_varying_axes, to_array
 
 BLOCK_ROWS = 128
 OUT_OF_CACHE = 2**20  # elements: above it whole-array temporaries leave the cache
@@ -133,11 +135,12 @@ def _row_blocks(
 ) -> Gradients:
     """One pass over blocks of rows that fit the cache; no temporary has the size of x."""
     n = x.shape[-1]
-    arrays = [a.reshape(-1, a.shape[-1]) for a in (x, mean, scale, ct)]
+    arrays = [_as_rows(a) for a in (x, mean, scale, ct)]
     rows = arrays[0].shape[0]
     whole = rows - rows % BLOCK_ROWS
     dtype = numerics.accumulator(x.dtype)
-    sums = (jnp.zeros(n, dtype), jnp.zeros(n, dtype))
+    zeros, *_ = share_varying_axes([jnp.zeros(n, dtype), x])  # a scan carry keeps its type
+    sums = (zeros, zeros)
 
     def add_block(sums, block):
         dx, *added = _block_gradients(weight, *block)
@@ -162,7 +165,7 @@ def _dots(
     ct: jax.Array,
 ) -> Gradients:
     """The whole array at once, its four sums as matrix products."""
-    arrays = [a.reshape(-1, a.shape[-1]) for a in (x, mean, scale, ct)]
+    arrays = [_as_rows(a) for a in (x, mean, scale, ct)]
     return _as_gradients(x, weight, bias, *_block_gradients(weight, *arrays))
 
 
@@ -195,6 +198,10 @@ def _as_gradients(
         None if weight is None else dweight.astype(weight.dtype),
         None if bias is None else dbias.astype(bias.dtype),
     )
+
+
+def _as_rows(x: jax.Array) -> jax.Array:
+    return x.reshape(math.prod(x.shape[:-1]), x.shape[-1])
 
 
 def _row(vector: jax.Array, like: jax.Array) -> jax.Array:

@@ -182,7 +182,7 @@ def _tree_sum(x: jax.Array, *, axis: int, addition: Addition, wide: Any) -> jax.
         return addition.lift(_rounded(row.astype(wide)))
 
     chunks = math.gcd(x.shape[axis], MAX_CHUNKS)
-    split = _reshape_axis(x, axis, (chunks, -1))
+    split = _reshape_axis(x, axis, (chunks, x.shape[axis] // chunks))
     sums = _sum_range(split, axis + 1, lift, addition.add)
     total = addition.finish(_add_neighbours(_entries(sums, axis), addition.add))
     return jnp.expand_dims(total, axis)
@@ -215,7 +215,7 @@ def _rows(x: jax.Array, axis: int) -> list[jax.Array]:
         return [
             jax.lax.slice_in_dim(x, i * length, (i + 1) * length, axis=axis) for i in range(ROWS)
         ]
-    blocks = _reshape_axis(x, axis, (-1, ROWS, LANES))
+    blocks = _reshape_axis(x, axis, (length // LANES, ROWS, LANES))
     return [_merge_axes(row, axis) for row in _entries(blocks, axis + 1)]
 
 
@@ -244,7 +244,8 @@ def _reshape_axis(x: jax.Array, axis: int, sizes: tuple[int, ...]) -> jax.Array:
 
 def _merge_axes(x: jax.Array, axis: int) -> jax.Array:
     """Merges an axis with the next."""
-    return x.reshape(*x.shape[:axis], -1, *x.shape[axis + 2 :])
+    merged = x.shape[axis] * x.shape[axis + 1]
+    return x.reshape(*x.shape[:axis], merged, *x.shape[axis + 2 :])
 
 
 def _sum_axes(x: jax.Array, axes: tuple[int, ...], method: str, dtype: str) -> jax.Array:
@@ -306,7 +307,7 @@ def _normal_axes(axis: int | Sequence[int] | None, ndim: int) -> tuple[int, ...]
 
 def _sum_dtype(dtype: Any) -> Any:
     """Returns the dtype a sum has by default: that of its terms, integers at least the default."""
-    bits = 64 if jax.config.jax_enable_x64 else 32
+    bits = 64 if compat.x64_is_on() else 32
     kind = jnp.dtype(dtype).kind
     if kind not in "iu" or jnp.dtype(dtype).itemsize * 8 >= bits:
         return dtype

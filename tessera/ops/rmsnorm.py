@@ -7,12 +7,15 @@
 Source: Zhang and Sennrich 2019; the backward follows by differentiating the first line.
 """
 
+import math
+
 import jax
 import jax.numpy as jnp
 from jax import lax
 
 from tessera.core import numerics
 from tessera.core.op import Residuals, Sample, define_op
+from tessera.core.operands import share_varying_axes
 
 BLOCK_ROWS = 128
 OUT_OF_CACHE = 2**20  # elements: above it whole-array temporaries leave the cache
@@ -90,7 +93,7 @@ def _row_blocks(
 ) -> Gradients:
     """One pass over blocks of rows that fit the cache; no temporary has the size of x."""
     n = x.shape[-1]
-    arrays = [a.reshape(-1, a.shape[-1]) for a in (x, scale, ct)]
+    arrays = [_as_rows(a) for a in (x, scale, ct)]
     rows = arrays[0].shape[0]
     whole = rows - rows % BLOCK_ROWS
 
@@ -99,7 +102,8 @@ def _row_blocks(
         return total + added, dx
 
     blocks = [a[:whole].reshape(-1, BLOCK_ROWS, a.shape[-1]) for a in arrays]
-    total = jnp.zeros(n, numerics.accumulator(x.dtype))
+    # A scan carry keeps its type, also inside shard_map.
+    total, *_ = share_varying_axes([jnp.zeros(n, numerics.accumulator(x.dtype)), x])
     total, dx = lax.scan(add_block, total, tuple(blocks))
     dx = dx.reshape(whole, n)
     if whole < rows:
@@ -111,7 +115,7 @@ def _row_blocks(
 @rmsnorm_bwd.def_algorithm("dots", platforms=("cpu",))
 def _dots(x: jax.Array, weight: jax.Array | None, scale: jax.Array, ct: jax.Array) -> Gradients:
     """The whole array at once, its two sums as matrix products."""
-    arrays = [a.reshape(-1, a.shape[-1]) for a in (x, scale, ct)]
+    arrays = [_as_rows(a) for a in (x, scale, ct)]
     return _as_gradients(x, weight, *_block_gradients(weight, *arrays))
 
 
@@ -135,6 +139,10 @@ def _as_gradients(
 ) -> Gradients:
     dweight = None if weight is None else dweight.astype(weight.dtype)
     return dx.reshape(x.shape).astype(x.dtype), dweight
+
+
+def _as_rows(x: jax.Array) -> jax.Array:
+    return x.reshape(math.prod(x.shape[:-1]), x.shape[-1])
 
 
 def _row(vector: jax.Array, like: jax.Array) -> jax.Array:

@@ -1,6 +1,6 @@
 """Points in chunks: how many at once, and the loop over them."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 import jax
@@ -10,11 +10,13 @@ from jax.extend.core import Jaxpr, Literal
 from tessera.core.errors import Code, CompileError
 from tessera.pde.forward_laplacian import CALLS
 
-# Bytes of the derivatives of the widest layer that one chunk may have. On CPU a chunk should stay within the
-# core's own cache (measured best: 64 to 256 points for networks 128 wide); a GPU wants all its lanes filled.
-CHUNK_BYTES = {"cpu": 2**20}
-CHUNK_BYTES_ELSEWHERE = 2**28
-FEWEST_POINTS, MOST_POINTS_ON_CPU = 64, 256
+# Bytes that the largest layer's derivatives may take at the points of one chunk, and all values that reverse
+# mode stores for it. On CPU a chunk should stay within the core's own cache (measured best, for networks 128
+# wide: 64 to 256 points with 2 or 3 coordinates, 8 to 32 with 100); a GPU wants all its lanes filled.
+LAYER_BYTES = {"cpu": 2**20, "gpu": 2**28, "tpu": 2**28}
+STORED_BYTES = {"cpu": 2**22, "gpu": 2**30, "tpu": 2**30}
+FEWEST_POINTS = 8
+MOST_POINTS = {"cpu": 256}
 
 
 def map_points(
@@ -39,7 +41,8 @@ def split(points: jax.Array, chunk: int) -> jax.Array:
     loops = -(-total // chunk)
     extra = loops * chunk - total
     if extra:
-        points = jnp.concatenate([points, jnp.repeat(points[-1:], extra, axis=0)])
+        copies = jnp.broadcast_to(points[-1:], (extra, *points.shape[1:]))
+        points = jnp.concatenate([points, copies])
     return jnp.swapaxes(points.reshape(chunk, loops, *points.shape[1:]), 0, 1)
 
 
@@ -49,8 +52,10 @@ def join(chunks: jax.Array, total: int) -> jax.Array:
     return jnp.swapaxes(chunks, 0, 1).reshape(loops * chunk, *chunks.shape[2:])[:total]
 
 
-def choose_chunk(chunk_size: int | None, total: int, bytes_per_point: int, op: str) -> int:
-    """Returns how many points go at once: the caller's choice, or one that suits the platform's memory."""
+def choose_chunk(
+    op: str, chunk_size: int | None, total: int, bytes_per_point: int, allowed: Mapping[str, int]
+) -> int:
+    """Returns how many points go at once: the caller's choice, or what `allowed` bytes hold."""
     if chunk_size is not None:
         if isinstance(chunk_size, bool) or not isinstance(chunk_size, int) or chunk_size < 1:
             raise CompileError(
@@ -60,10 +65,9 @@ def choose_chunk(chunk_size: int | None, total: int, bytes_per_point: int, op: s
             )
         return chunk_size
     platform = jax.default_backend()
-    fitting = CHUNK_BYTES.get(platform, CHUNK_BYTES_ELSEWHERE) // max(bytes_per_point, 1)
-    most = MOST_POINTS_ON_CPU if platform == "cpu" else max(total, FEWEST_POINTS)
-    target = min(max(fitting, FEWEST_POINTS), most)
-    # A loop of fewer than three turns saves less than it costs.
+    fitting = allowed.get(platform, allowed["gpu"]) // max(bytes_per_point, 1)
+    target = max(min(fitting, MOST_POINTS.get(platform, fitting)), FEWEST_POINTS)
+    # A loop of one or two turns saves less than it costs.
     return max(total, 1) if total <= 2 * target else _evenly(total, target)
 
 

@@ -32,7 +32,10 @@ def interpret(jaxpr: Jaxpr, consts: Sequence[Any], operands: Sequence[Jet]) -> l
     jets.update(zip(jaxpr.invars, operands, strict=True))
 
     def read(atom: Any) -> Jet:
-        return constant(jnp.asarray(atom.val, atom.aval.dtype)) if isinstance(atom, Literal) else jets[atom]
+        if isinstance(atom, Literal):
+            aval: Any = atom.aval
+            return constant(jnp.asarray(atom.val, aval.dtype))
+        return jets[atom]
 
     for equation in jaxpr.eqns:
         results = _evaluate(equation, [read(atom) for atom in equation.invars])

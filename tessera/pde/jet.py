@@ -6,6 +6,9 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
+# Up to this many rows, sums over rows are written out.
+FEW_ROWS = 8
+
 
 @jax.tree_util.register_dataclass
 @dataclass(frozen=True)
@@ -17,8 +20,8 @@ class Jet:
     """
 
     value: Any
-    rows: jax.Array | None = None
-    laplacian: jax.Array | None = None
+    rows: Any = None
+    laplacian: Any = None
 
     @property
     def varies(self) -> bool:
@@ -41,14 +44,41 @@ def laplacian_or_zeros(jet: Jet) -> jax.Array:
     return jnp.zeros_like(jet.value) if jet.laplacian is None else jet.laplacian
 
 
+def unstack(array: jax.Array) -> list[jax.Array]:
+    """Returns the entries along the leading axis.
+
+    `split` and not indexing: its transpose is one concatenation, that of indexing a sum of padded arrays.
+    """
+    return [part[0] for part in jax.lax.split(array, (1,) * array.shape[0], axis=0)]
+
+
 def sum_over_rows(terms: jax.Array) -> jax.Array:
     """Returns the sum over the leading axis, written out when it is short.
 
-    XLA on CPU vectorises a written-out sum over two or three rows, but not a reduction of that length.
+    XLA on CPU fuses and vectorises a written-out sum, but not a reduction over two or three entries.
     """
-    if not 0 < terms.shape[0] <= 8:
+    if not 0 < terms.shape[0] <= FEW_ROWS:
         return jnp.sum(terms, axis=0)
-    total = terms[0]
-    for i in range(1, terms.shape[0]):
-        total = total + terms[i]
-    return total
+    first, *rest = unstack(terms)
+    return sum(rest, first)
+
+
+@jax.custom_jvp
+def scale_rows(slope: jax.Array, rows: jax.Array) -> jax.Array:
+    """Returns `slope` times each row.
+
+    Its tangent is written so that the cotangent of `slope` is a `sum_over_rows`.
+    """
+    return slope[None] * rows
+
+
+@scale_rows.defjvp
+def _scale_rows_jvp(
+    primals: tuple[jax.Array, jax.Array], tangents: tuple[jax.Array, jax.Array]
+) -> tuple[jax.Array, jax.Array]:
+    (slope, rows), (d_slope, d_rows) = primals, tangents
+    if not 0 < rows.shape[0] <= FEW_ROWS:
+        bent = d_slope[None] * rows
+    else:
+        bent = jnp.stack([d_slope * row for row in unstack(rows)])
+    return scale_rows(slope, rows), scale_rows(slope, d_rows) + bent

@@ -8,12 +8,12 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 from jax.custom_derivatives import SymbolicZero
-from jax.extend.core import ClosedJaxpr, Jaxpr
+from jax.extend.core import ClosedJaxpr, Jaxpr, jaxpr_as_fun
 
 from tessera.core import compat, numerics
 from tessera.core.errors import Code, CompileError
 from tessera.pde.checks import require_callable
-from tessera.pde.chunks import choose_chunk, join, split, stored_bytes
+from tessera.pde.chunks import FEWEST_POINTS, STORED_BYTES, choose_chunk, join, split, stored_bytes
 
 # Points: one array or a tree of arrays that share their leading axis.
 Points = Any
@@ -41,10 +41,13 @@ def mean_square(
     require_callable("mean_square", residual)
     points = jax.tree.map(jnp.asarray, points)
     total = _count_points(points)
-    probe = min(total, PROBE_POINTS)
+    # Traced on few points first, where the residual's own operators do not loop, to learn what one stores.
+    probe = min(total, FEWEST_POINTS)
     network = _trace(residual, points, probe)
     bytes_per_point = stored_bytes(network.jaxpr) // probe
-    chunk = min(total, choose_chunk(chunk_size, total, bytes_per_point, "mean_square"))
+    chunk = min(
+        total, choose_chunk("mean_square", chunk_size, total, bytes_per_point, STORED_BYTES)
+    )
     if chunk != probe:
         network = _trace(residual, points, chunk)
     operands = (*network.consts, *jax.tree.leaves(points))
@@ -52,10 +55,6 @@ def mean_square(
     result = network.out_avals[0]
     entries = total * (result.size // chunk)
     return (_sum_of_squares(plan, operands) / entries).astype(result.dtype)
-
-
-# The residual is first traced on this many points, to learn what one chunk of it stores.
-PROBE_POINTS = 128
 
 
 @dataclass(frozen=True)
@@ -83,7 +82,7 @@ def _chunk_sum(
     plan: _Plan, consts: Sequence[jax.Array], part: tuple[tuple[jax.Array, ...], jax.Array]
 ) -> jax.Array:
     points, kept = part
-    (result,) = jax.core.eval_jaxpr(plan.residual, consts, *points)
+    (result,) = jaxpr_as_fun(ClosedJaxpr(plan.residual, consts))(*points)
     result = result.astype(numerics.accumulator(result.dtype))
     squares = jnp.sum((result * result).reshape(plan.chunk, -1), axis=1)
     return jnp.sum(squares if plan.total % plan.chunk == 0 else jnp.where(kept, squares, 0))
@@ -100,13 +99,15 @@ def _sum_of_squares_jvp(
     plan: _Plan, primals: tuple[tuple[jax.Array, ...]], tangents: tuple[tuple[Any, ...]]
 ) -> tuple[jax.Array, jax.Array]:
     """The tangent is the product of the gradient with the tangents of the operands that have one."""
-    (operands,), (tangents,) = primals, tangents
-    moving = [i for i, t in enumerate(tangents) if not isinstance(t, SymbolicZero)]
-    along = tuple(tangents[i] for i in moving)
+    (operands,), (directions,) = primals, tangents
+    moving = [i for i, t in enumerate(directions) if not isinstance(t, SymbolicZero)]
+    along = tuple(directions[i] for i in moving)
     everywhere = frozenset[str]().union(*map(compat.varying_axes, operands))
     if any(compat.varying_axes(operands[i]) != everywhere for i in moving):
         # The gradient of a value shared by devices would come back summed over them.
-        return jax.jvp(partial(_of_moving, plan, operands, moving), tuple(operands[i] for i in moving), along)
+        return jax.jvp(
+            partial(_of_moving, plan, operands, moving), tuple(operands[i] for i in moving), along
+        )
     value, gradients = _value_and_gradients(plan, operands, moving)
     products = [jnp.vdot(g, t).astype(value.dtype) for g, t in zip(gradients, along, strict=True)]
     return value, sum(products[1:], products[0])

@@ -9,7 +9,7 @@ from jax.extend.core import ClosedJaxpr, jaxpr_as_fun
 
 from tessera.core.errors import Code, CompileError
 from tessera.pde.checks import require_callable, require_field, require_points, require_vector
-from tessera.pde.chunks import choose_chunk, map_points, widest_layer
+from tessera.pde.chunks import LAYER_BYTES, choose_chunk, map_points, widest_layer
 from tessera.pde.forward_laplacian import laplacian_at
 
 # A function of one point `(d,)`.
@@ -116,12 +116,12 @@ def hessian(u: Field, *, chunk_size: int | None = None) -> Operator:
     def at(network: ClosedJaxpr, d: int) -> Operator:
         return jax.jacfwd(_jacobian(network, d))
 
-    return _over_points("hessian", u, at, lambda d: (d + 1) * (min(d, FORWARD_PASSES) + 1), chunk_size)
+    return _over_points(
+        "hessian", u, at, lambda d: (d + 1) * (min(d, FORWARD_PASSES) + 1), chunk_size
+    )
 
 
-def hvp(
-    u: Field, *, chunk_size: int | None = None
-) -> Callable[[jax.Array, jax.Array], jax.Array]:
+def hvp(u: Field, *, chunk_size: int | None = None) -> Callable[[jax.Array, jax.Array], jax.Array]:
     """Returns the function that gives products of the Hessian of `u` with vectors.
 
     `u` maps one point `(d,)` to a scalar or `(k,)`; the result takes points and vectors, both `(..., d)`
@@ -182,7 +182,7 @@ def _apply(
 ) -> jax.Array:
     *lead, d = arrays[0].shape
     total = math.prod(lead)
-    chunk = choose_chunk(chunk_size, total, rows * widest_layer(network.jaxpr), op)
+    chunk = choose_chunk(op, chunk_size, total, rows * widest_layer(network.jaxpr), LAYER_BYTES)
     if not lead:
         return at_point(*arrays)
     results = map_points(at_point, tuple(x.reshape(total, d) for x in arrays), chunk)

@@ -16,7 +16,8 @@ import jax
 import jax.numpy as jnp
 
 from tessera.core.errors import Code, CompileError
-from tessera.pde.jet import Jet, constant, laplacian_or_zeros, sum_over_rows
+from tessera.core.op import registered_ops
+from tessera.pde.jet import Jet, constant, laplacian_or_zeros, scale_rows, sum_over_rows
 
 # Runs one equation on plain arrays.
 Apply = Callable[..., list[jax.Array]]
@@ -63,7 +64,7 @@ def propagate(equation: Any, apply: Apply, operands: Sequence[Jet]) -> list[Jet]
         rule = _linear
     elif name in BILINEAR:
         rule = _bilinear if all(jet.varies for jet in operands) else rule
-    elif name in ELEMENTWISE and _is_unary(equation, operands):
+    elif _is_elementwise(name) and _is_unary(equation, operands):
         rule = _elementwise
     elif name in FLAT:
         rule = _flat
@@ -96,31 +97,42 @@ def _bilinear(equation: Any, apply: Apply, operands: Sequence[Jet]) -> list[Jet]
 
 
 def _dot(equation: Any, apply: Apply, operands: Sequence[Jet]) -> list[Jet]:
-    """One product of the constant operand with value, Laplacian and rows stacked."""
+    """One product of the constant operand with value, Laplacian and rows stacked.
+
+    Without a Laplacian everything so far was linear: the rows are then the same at every point, and stay
+    out of the product that each point takes part in.
+    """
     left, right = operands
-    varying = left if left.varies else right
-    parts = [varying.value[None], varying.rows]
-    if varying.laplacian is not None:
-        parts.insert(1, varying.laplacian[None])
-    stack = jnp.concatenate(parts)
-    if left.varies:
-        (product,) = jax.vmap(lambda x: apply(x, right.value))(stack)
-    else:
-        product = _dot_from_the_right(equation, apply, left.value, stack)
-    if varying.laplacian is None:
-        return [Jet(product[0], product[1:])]
-    return [Jet(product[0], product[2:], product[1])]
+    jet, constant_side = (left, right.value) if left.varies else (right, left.value)
+    multiply = _multiply_from_the_right if left.varies else _multiply_from_the_left
+
+    def through(*parts: jax.Array) -> Sequence[jax.Array]:
+        stack = jnp.concatenate(parts)
+        product = multiply(equation, apply, constant_side, stack)
+        return jax.lax.split(product, [part.shape[0] for part in parts])
+
+    if jet.laplacian is None:
+        return [Jet(through(jet.value[None])[0][0], through(jet.rows)[0])]
+    value, laplacian, rows = through(jet.value[None], jet.laplacian[None], jet.rows)
+    return [Jet(value[0], rows, laplacian[0])]
 
 
-def _dot_from_the_right(equation: Any, apply: Apply, weight: Any, stack: jax.Array) -> jax.Array:
+def _multiply_from_the_right(
+    equation: Any, apply: Apply, weight: Any, stack: jax.Array
+) -> jax.Array:
+    return jax.vmap(lambda x: apply(x, weight)[0])(stack)
+
+
+def _multiply_from_the_left(
+    equation: Any, apply: Apply, weight: Any, stack: jax.Array
+) -> jax.Array:
     """`weight @ x` for each x of a stack, as `x @ weight^T` where the two are the same.
 
     The rows of the stack are then the rows of one matrix product, and its result needs no transposition.
     """
     (left, right), (batch, _) = equation.params["dimension_numbers"]
-    rank = stack.ndim - 1
-    if batch or len(right) < rank or equation.params["out_sharding"] is not None:
-        return jax.vmap(lambda x: apply(weight, x))(stack)[0]
+    if batch or len(right) < stack.ndim - 1 or equation.params["out_sharding"] is not None:
+        return jax.vmap(lambda x: apply(weight, x)[0])(stack)
     params = {**equation.params, "dimension_numbers": ((right, left), ((), ()))}
     return jax.vmap(lambda x: equation.primitive.bind(x, weight, **params))(stack)
 
@@ -162,7 +174,7 @@ def _through_curve(jet: Jet, y: jax.Array, slope: jax.Array, bend: jax.Array) ->
     laplacian = bend * sum_over_rows(jet.rows * jet.rows)
     if jet.laplacian is not None:
         laplacian = slope * jet.laplacian + laplacian
-    return Jet(y, slope[None] * jet.rows, laplacian)
+    return Jet(y, scale_rows(slope, jet.rows), laplacian)
 
 
 def _flat(equation: Any, apply: Apply, operands: Sequence[Jet]) -> list[Jet]:
@@ -183,8 +195,10 @@ def _general(equation: Any, apply: Apply, operands: Sequence[Jet]) -> list[Jet]:
     rows, bends = jax.vmap(bend)(*(jet.rows for jet in varying))
     ys, laplacians = jax.jvp(run, values, tuple(map(laplacian_or_zeros, varying)))
     return [
-        Jet(y, r, l + sum_over_rows(b)) if jnp.issubdtype(y.dtype, jnp.inexact) else constant(y)
-        for y, r, l, b in zip(ys, rows, laplacians, bends, strict=True)
+        Jet(y, along, first + sum_over_rows(second))
+        if jnp.issubdtype(y.dtype, jnp.inexact)
+        else constant(y)
+        for y, along, first, second in zip(ys, rows, laplacians, bends, strict=True)
     ]
 
 
@@ -214,6 +228,11 @@ def _in_varying_operands(
         return apply(*(next(rest) if jet.varies else jet.value for jet in operands))
 
     return run, [jet for jet in operands if jet.varies]
+
+
+def _is_elementwise(name: str) -> bool:
+    ops = (f"tessera.{op.name}" for op in registered_ops() if str(op.dims) == "*b -> *b")
+    return name in ELEMENTWISE or (name.startswith("tessera.") and name in ops)
 
 
 def _is_unary(equation: Any, operands: Sequence[Jet]) -> bool:

@@ -5,7 +5,10 @@ from typing import Any
 
 import jax
 
-from tessera.core.op import Algorithm, Op
+from tessera.core.op import Algorithm, Op, Sample
+
+# Samples are small; a rule that asks for large operands is met by enlarging their axes.
+ENLARGEMENTS = (1, 2, 4, 8, 16, 32, 64, 128, 256)
 
 
 @dataclass(frozen=True)
@@ -27,14 +30,31 @@ def choose(op: Op[..., Any], platform: str) -> Choice:
 
 def _reason(op: Op[..., Any], usable: list[Algorithm]) -> str:
     if not op.algorithms:
-        return "XLA compiles the reference; the op has no other algorithm"
+        return "it has no algorithm beside the reference"
     if not usable:
-        return "XLA compiles the reference; the op's algorithms are for other platforms"
-    return "; ".join(f"{a.name} {_extent(op, a)}" for a in usable) + "; the reference elsewhere"
+        return "its algorithms are for other platforms"
+    return "; ".join(f"{a.name} {_extent(op, a)}" for a in usable) + "; the reference otherwise"
 
 
 def _extent(op: Op[..., Any], algorithm: Algorithm) -> str:
-    types = [(jax.eval_shape(lambda s=s: s.make(jax.random.key(0))), s) for s in op.samples]
-    fits = [algorithm.when(*t, **{**op.statics, **s.statics}) for t, s in types]
-    devices = "on any number of devices" if algorithm.partitions else "on one device"
-    return f"fits {sum(fits)} of {len(fits)} samples, {devices}"
+    devices = "any number of devices" if algorithm.partitions else "one device"
+    return f"{_smallest_fit(op, algorithm)}, {devices}"
+
+
+def _smallest_fit(op: Op[..., Any], algorithm: Algorithm) -> str:
+    """Says at which shape, a sample's or one enlarged, the algorithm is first chosen."""
+    for factor in ENLARGEMENTS:
+        for sample in op.samples:
+            types = _enlarged(sample, factor)
+            if algorithm.when(*types, **{**op.statics, **sample.statics}):
+                first = next(t for t in types if t is not None)
+                return "from shapes like " + "x".join(map(str, first.shape))
+    return "at no shape tried"
+
+
+def _enlarged(sample: Sample, factor: int) -> tuple[Any, ...]:
+    """Returns the types of a sample's operands with every axis longer by a factor."""
+    types = jax.eval_shape(lambda: sample.make(jax.random.key(0)))
+    return jax.tree.map(
+        lambda t: jax.ShapeDtypeStruct(tuple(n * factor for n in t.shape), t.dtype), types
+    )

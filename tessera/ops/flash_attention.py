@@ -1,0 +1,441 @@
+"""`op.flash_attention`: exact attention without the score matrix.
+
+    s = scale q k^T,   p = exp(s - L),   L = log(sum_j exp(s_j) + exp(sink)),   o = p v
+    dv = p^T do,   ds = p (do v^T - rowsum(do o)),   dq = scale ds k,   dk = scale ds^T q
+
+On CPU both passes run over tiles of scores that stay in the cache. The forward keeps a running maximum and sum
+per row (online softmax: Milakov and Gimelshein 2018) and saves L; the backward visits each tile once, with five
+products (Dao et al. 2022; Dao 2023). Tiles that no query of theirs may see are skipped.
+
+Inside, heads are (g, r): g key heads, each shared by r query heads.
+"""
+
+from collections.abc import Mapping
+from functools import partial
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax import lax
+
+from tessera.core import numerics
+from tessera.core.errors import Code, CompileError
+from tessera.core.op import Residuals, Sample, define_op
+from tessera.core.operands import share_varying_axes, to_array
+from tessera.core.score_tiles import cut_scores, in_reach
+
+SMALLEST_SCORES = 2**17  # per head: below it tiles gain nothing over the whole
+
+Array = jax.Array
+Gradients = tuple[Array, Array, Array, Array | None]
+
+
+@define_op(
+    "*b g r i d, *b g j d, *b g j e, [*b mg mr mi mj], [g r] -> *b g r i e",
+    kinds=("float", "float", "float", "bool", "~float"),
+)
+def flash_attention(
+    q: Array,
+    k: Array,
+    v: Array,
+    mask: Array | None = None,
+    sinks: Array | None = None,
+    *,
+    causal: bool = False,
+    window: int | None = None,
+    scale: float = 1.0,
+    block_q: int | None = None,
+    block_k: int | None = None,
+) -> Array:
+    """Returns softmax(scale q k^T) v over the keys each query may see.
+
+    `q` is (B, H, Lq, D), `k` (B, G, Lk, D) and `v` (B, G, Lk, E), where G divides H and query head h reads key
+    head h G // H; or all three of rank 3, without heads. The result is (B, H, Lq, E) or (B, Lq, E), in the
+    promoted dtype of q, k and v; scores, statistics and sums are in at least fp32 (`accumulate`).
+
+    Query i stands at position i + Lk - Lq, so the last query sees the last key, as in decoding.
+    `causal=True` hides later positions; `window=w` hides keys w or more positions back (with causal: a sliding
+    window of w keys, the query's own among them); `mask`, boolean and broadcastable to (B, H, Lq, Lk), is True
+    where a query may see a key. `sinks` (H,) are logits that join each softmax sum and carry no value. A query
+    that sees nothing gets zeros. `scale` defaults to 1 / sqrt(D).
+
+    `block_q` and `block_k` are the tile sizes, hints like `block_d` (which no formulation here splits), also
+    given as `params={...}`. Raises `E_SHAPE_MISMATCH` if shapes do not fit, `E_GRAPH_INVALID` for a value out
+    of range or a parameter given twice.
+
+    >>> import jax.numpy as jnp
+    >>> x = jnp.array([[[1.0, 0.0], [0.0, 1.0]]])
+    >>> flash_attention(x, x, x, causal=True).round(3)
+    Array([[[1.  , 0.  ],
+            [0.33, 0.67]]], dtype=float32)
+    """
+    return _forward(
+        q, k, v, mask, sinks, causal=causal, window=window, scale=scale, block_q=block_q, block_k=block_k
+    )[0]
+
+
+@flash_attention.def_forward(saves="*b g r i")
+def _forward(
+    q: Array, k: Array, v: Array, mask: Array | None, sinks: Array | None, *, scale: float, **statics: Any
+) -> tuple[Array, Array]:
+    dtype = numerics.accumulator(q.dtype)
+    scores = jnp.einsum("...grid,...gjd->...grij", scale * q.astype(dtype), k.astype(dtype))
+    visible = _visible(q, k, mask, **statics)
+    if visible is not None:
+        scores = jnp.where(visible, scores, _hidden(dtype))
+    top = jnp.max(scores, axis=-1, keepdims=True, initial=_hidden(dtype))
+    if sinks is not None:
+        top = jnp.maximum(top, _per_head(sinks, top))
+    top = lax.stop_gradient(top)  # it cancels
+    weights = jnp.exp(scores - top)
+    if visible is not None:
+        weights = jnp.where(visible, weights, 0)
+    total = jnp.sum(weights, axis=-1, keepdims=True)
+    if sinks is not None:
+        total = total + jnp.exp(_per_head(sinks, top) - top)
+    total = jnp.where(total == 0, 1, total)
+    out = jnp.einsum("...grij,...gje->...grie", weights, v.astype(dtype)) / total
+    return out.astype(q.dtype), jnp.squeeze(top + jnp.log(total), -1)
+
+
+@flash_attention.def_vjp
+def _backward(res: Residuals, ct: Array, **statics: Any) -> tuple[Array | None, ...]:
+    dq, dk, dv, dsinks = flash_attention_bwd(*res.operands, res.out, *res.saved, ct, **statics)
+    if dsinks is not None:
+        dsinks = jnp.sum(dsinks, axis=tuple(range(dsinks.ndim - 2)))
+    return dq, dk, dv, None, dsinks
+
+
+@define_op(
+    "*b g r i d, *b g j d, *b g j e, [*b mg mr mi mj], [g r], *b g r i e, *b g r i, *b g r i e"
+    " -> *b g r i d, *b g j d, *b g j e, [*b g r]",
+    kinds=("float", "float", "float", "bool", "~float", "float", "~float", "float"),
+)
+def flash_attention_bwd(
+    q: Array,
+    k: Array,
+    v: Array,
+    mask: Array | None,
+    sinks: Array | None,
+    out: Array,
+    logsumexp: Array,
+    ct: Array,
+    *,
+    causal: bool = False,
+    window: int | None = None,
+    scale: float = 1.0,
+    block_q: int | None = None,
+    block_k: int | None = None,
+) -> Gradients:
+    """Returns the gradients of flash_attention for q, k, v and, per batch entry, sinks (None where absent).
+
+    Operands are those of the op with heads as (g, r), then its result, the log of each softmax sum and the
+    cotangent of the result.
+
+    >>> import jax.numpy as jnp
+    >>> q, zero = jnp.ones((1, 1, 1, 2)), jnp.zeros((1, 1, 1))
+    >>> k, ct = jnp.ones((1, 1, 2)), jnp.full((1, 1, 1, 2), 3.0)
+    >>> flash_attention_bwd(q, k, k, None, None, q, zero + 2.0, ct)[2]
+    Array([[[3., 3.]]], dtype=float32)
+    """
+    dtype = numerics.accumulator(q.dtype)
+    queries, keys, values, dy = (x.astype(dtype) for x in (q, k, v, ct))
+    logsumexp = logsumexp.astype(dtype)
+    scores = jnp.einsum("...grid,...gjd->...grij", scale * queries, keys)
+    visible = _visible(q, k, mask, causal=causal, window=window, block_q=block_q, block_k=block_k)
+    if visible is not None:
+        scores = jnp.where(visible, scores, _hidden(dtype))
+    weights = jnp.exp(scores - jnp.expand_dims(logsumexp, -1))
+    if visible is not None:
+        weights = jnp.where(visible, weights, 0)
+    delta = jnp.sum(dy * out.astype(dtype), axis=-1)
+    dweights = jnp.einsum("...grie,...gje->...grij", dy, values)
+    dscores = scale * weights * (dweights - jnp.expand_dims(delta, -1))
+    dq = jnp.einsum("...grij,...gjd->...grid", dscores, keys)
+    dk = jnp.einsum("...grij,...grid->...gjd", dscores, queries)
+    dv = jnp.einsum("...grij,...grie->...gje", weights, dy)
+    return dq.astype(q.dtype), dk.astype(k.dtype), dv.astype(v.dtype), _dsinks(sinks, logsumexp, delta)
+
+
+def _dsinks(sinks: Array | None, logsumexp: Array, delta: Array) -> Array | None:
+    if sinks is None:
+        return None
+    heads = sinks.astype(delta.dtype).reshape((1,) * (delta.ndim - 3) + (*sinks.shape, 1))
+    return -jnp.sum(jnp.exp(heads - logsumexp) * delta, axis=-1).astype(sinks.dtype)
+
+
+def _visible(
+    q: Array, k: Array, mask: Array | None, *, causal: bool, window: int | None, **_blocks: Any
+) -> Array | None:
+    """Returns which scores (..., g, r, i, j) count, or None if all do; broadcastable, of the scores' rank."""
+    rows, columns = q.shape[-2], k.shape[-2]
+    visible = None
+    if causal or window is not None:
+        position = lax.broadcasted_iota(jnp.int32, (rows, columns), 0) + (columns - rows)
+        back = position - lax.broadcasted_iota(jnp.int32, (rows, columns), 1)
+        visible = in_reach(back, causal, window).reshape((1,) * (q.ndim - 2) + (rows, columns))
+    if mask is None:
+        return visible
+    return mask if visible is None else mask & visible
+
+
+def _hidden(dtype: Any) -> Any:
+    """A score below any real one that stays finite when another is subtracted from it."""
+    return np.asarray(-0.7 * float(jnp.finfo(dtype).max), dtype)
+
+
+def _per_head(sinks: Array, like: Array) -> Array:
+    """Returns sinks (g, r) aligned with an array (..., g, r, i, 1)."""
+    return sinks.astype(like.dtype).reshape((1,) * (like.ndim - 4) + (*sinks.shape, 1, 1))
+
+
+# -- the public call ------------------------------------------------------------------------------------------
+
+
+@flash_attention.def_call
+def flash_attention(
+    q: Array,
+    k: Array,
+    v: Array,
+    *,
+    causal: bool = False,
+    mask: Array | None = None,
+    window: int | None = None,
+    sinks: Array | None = None,
+    scale: float | None = None,
+    block_q: int | None = None,
+    block_k: int | None = None,
+    block_d: int | None = None,
+    params: Mapping[str, int] | None = None,
+    accumulate: str = "fp32",
+) -> Array:
+    if accumulate != "fp32":
+        raise _invalid(f"accumulate={accumulate!r} is unknown", "fp32, which is fp64 for fp64 operands")
+    blocks = _block_hints({"block_q": block_q, "block_k": block_k, "block_d": block_d}, params or {})
+    if window is not None and window < 1:
+        raise _invalid(f"window={window} hides every key", "window >= 1, or None for no window")
+    arrays = [to_array("flash_attention", name, x) for name, x in (("q", q), ("k", k), ("v", v))]
+    ranks = [x.ndim for x in arrays]
+    if ranks not in ([3, 3, 3], [4, 4, 4]):
+        raise _mismatch(f"q, k, v have ranks {ranks}", "all (B, L, D) or all (B, H, L, D)")
+    if ranks == [3, 3, 3]:
+        arrays = [jnp.expand_dims(x, 1) for x in arrays]
+        if mask is not None:
+            mask = to_array("flash_attention", "mask", mask)
+            mask = jnp.expand_dims(mask, -3) if mask.ndim == 3 else mask
+    heads, groups = arrays[0].shape[1], arrays[1].shape[1]
+    if groups == 0 or heads % groups:
+        raise _mismatch(f"q has {heads} heads and k has {groups}", "key heads must divide query heads")
+    batch, _, rows, depth = arrays[0].shape
+    grouped = arrays[0].reshape(batch, groups, heads // groups, rows, depth)
+    out = flash_attention.bind(
+        grouped,
+        *arrays[1:],
+        None if mask is None else _grouped_mask(mask, grouped.shape[:4], arrays[1].shape[2]),
+        None if sinks is None else _grouped_sinks(sinks, groups, heads),
+        causal=bool(causal),
+        window=window,
+        scale=depth**-0.5 if scale is None else float(scale),
+        block_q=blocks["block_q"],
+        block_k=blocks["block_k"],
+    )
+    out = out.reshape(batch, heads, rows, out.shape[-1])
+    return jnp.squeeze(out, 1) if ranks == [3, 3, 3] else out
+
+
+def _block_hints(
+    direct: Mapping[str, int | None], params: Mapping[str, int]
+) -> dict[str, int | None]:
+    for name, value in params.items():
+        if name not in direct:
+            raise _invalid(f"params has an unknown key {name!r}", f"one of {', '.join(direct)}")
+        if direct[name] is not None:
+            raise _invalid(f"{name} is given as {direct[name]} and in params as {value}", "give it once")
+    blocks = {**direct, **params}
+    for name, value in blocks.items():
+        if value is not None and value < 1:
+            raise _invalid(f"{name} is {value}", f"{name} >= 1")
+    return blocks
+
+
+def _grouped_mask(mask: Array, shape: tuple[int, ...], columns: int) -> Array:
+    """Returns a mask broadcastable to (B, H, Lq, Lk) as (B, g or 1, r or 1, Lq or 1, Lk or 1)."""
+    batch, groups, shared, rows = shape
+    array = to_array("flash_attention", "mask", mask)
+    full = (batch, groups * shared, rows, columns)
+    sizes = (1,) * (4 - array.ndim) + array.shape
+    if len(sizes) > 4 or any(n not in (1, m) for n, m in zip(sizes, full, strict=True)):
+        raise _mismatch(f"mask has shape {array.shape}", f"a shape that broadcasts to {full}")
+    heads = (1, 1) if sizes[1] == 1 else (groups, shared)
+    array = array.reshape(sizes[0], *heads, *sizes[2:])
+    return jnp.broadcast_to(array, (batch, *array.shape[1:]))
+
+
+def _grouped_sinks(sinks: Array, groups: int, heads: int) -> Array:
+    array = to_array("flash_attention", "sinks", sinks)
+    if array.shape != (heads,):
+        raise _mismatch(f"sinks has shape {array.shape}", f"one logit per query head, ({heads},)")
+    return array.reshape(groups, heads // groups)
+
+
+def _invalid(problem: str, fix: str) -> CompileError:
+    return CompileError(Code.E_GRAPH_INVALID, f"flash_attention: {problem}.", hints=fix)
+
+
+def _mismatch(problem: str, fix: str) -> CompileError:
+    return CompileError(Code.E_SHAPE_MISMATCH, f"flash_attention: {problem}.", hints=fix)
+
+
+# -- over tiles -----------------------------------------------------------------------------------------------
+
+
+def _tiles_pay(q: Array, k: Array, *_others: Any, **_statics: Any) -> bool:
+    return q.shape[-2] * k.shape[-2] >= SMALLEST_SCORES
+
+
+@flash_attention.def_algorithm("tiles", platforms=("cpu",), when=_tiles_pay)
+def _forward_tiles(
+    q: Array, k: Array, v: Array, mask: Array | None, sinks: Array | None, *, scale: float, **statics: Any
+) -> tuple[Array, Array]:
+    dtype = numerics.accumulator(q.dtype)
+    tiles = cut_scores(q, k, mask, **statics)
+    queries, keys, values = tiles.flat_rows(q), tiles.flat_columns(k), tiles.flat_columns(v)
+
+    def step(query: Array, i: Array, partly_hidden: bool, j: Array, carry: tuple[Array, Array, Array]):
+        top, total, out = carry
+        scores = query @ jnp.matrix_transpose(tiles.get_columns(keys, j).astype(dtype))
+        visible = tiles.visible(i, j) if partly_hidden else None
+        if visible is not None:
+            scores = jnp.where(visible, scores, _hidden(dtype))
+        peak = jnp.maximum(top, jnp.max(scores, axis=-1, keepdims=True))
+        weights = jnp.exp(scores - peak)
+        if visible is not None:
+            weights = jnp.where(visible, weights, 0)
+        shrink = jnp.exp(top - peak)
+        total = shrink * total + jnp.sum(weights, axis=-1, keepdims=True)
+        return peak, total, shrink * out + weights @ tiles.get_columns(values, j).astype(dtype)
+
+    def row_block(i: Array, results: tuple[Array, Array]) -> tuple[Array, Array]:
+        query = scale * tiles.get_rows(queries, i).astype(dtype)
+        start = _start(query.shape[:-1], v.shape[-1], sinks, tiles.block_q, dtype)
+        start = tuple(share_varying_axes([*start, q, k, v])[:3])
+        top, total, out = tiles.columns_reached(i).visit(partial(step, query, i), start)
+        total = jnp.where(total == 0, 1, total)
+        logsumexp = top + jnp.log(total)
+        outs, sums = results
+        out = (out / total).astype(outs.dtype)
+        return tiles.set_rows(outs, i, out), tiles.set_rows(sums, i, logsumexp)
+
+    shape = queries.shape[:-1]
+    empty = [jnp.zeros((*shape, v.shape[-1]), q.dtype), jnp.zeros((*shape, 1), dtype)]
+    results = tuple(share_varying_axes([*empty, q, k, v])[:2])
+    outs, sums = lax.fori_loop(0, tiles.row_blocks, row_block, results)
+    return _rows_like(q, outs), jnp.squeeze(_rows_like(q, sums), -1)
+
+
+def _start(
+    shape: tuple[int, ...], depth: int, sinks: Array | None, block_q: int, dtype: Any
+) -> tuple[Array, Array, Array]:
+    """Returns maximum, sum and output of rows that have seen nothing, or only their sink."""
+    out = jnp.zeros((*shape, depth), dtype)
+    if sinks is None:
+        return jnp.full((*shape, 1), _hidden(dtype)), jnp.zeros((*shape, 1), dtype), out
+    heads = jnp.repeat(sinks.astype(dtype), block_q, axis=1)[None, :, :, None]
+    return jnp.broadcast_to(heads, (*shape, 1)), jnp.ones((*shape, 1), dtype), out
+
+
+def _rows_like(q: Array, x: Array) -> Array:
+    """Returns flat rows without their padding, with the leading axes of q."""
+    return x[..., : q.shape[-2], :].reshape(*q.shape[:-1], x.shape[-1])
+
+
+def _columns_like(k: Array, x: Array) -> Array:
+    """Returns flat columns without their padding, with the shape and dtype of k."""
+    return x[..., : k.shape[-2], :].reshape(k.shape).astype(k.dtype)
+
+
+@flash_attention_bwd.def_algorithm("tiles", platforms=("cpu",), when=_tiles_pay)
+def _backward_tiles(
+    q: Array,
+    k: Array,
+    v: Array,
+    mask: Array | None,
+    sinks: Array | None,
+    out: Array,
+    logsumexp: Array,
+    ct: Array,
+    *,
+    scale: float,
+    **statics: Any,
+) -> Gradients:
+    """Tiles have keys as rows, so that no product reads its left factor by columns, which is slow on CPU."""
+    dtype = numerics.accumulator(q.dtype)
+    tiles = cut_scores(q, k, mask, **statics)
+    logsumexp = logsumexp.astype(dtype)
+    delta = jnp.sum(ct.astype(dtype) * out.astype(dtype), axis=-1)
+    queries, dy, sums, deltas = (
+        tiles.flat_rows(x) for x in (q, ct, logsumexp[..., None], delta[..., None])
+    )
+    keys, values = tiles.flat_columns(k), tiles.flat_columns(v)
+
+    def step(key: Array, value: Array, j: Array, partly_hidden: bool, i: Array, carry: Any):
+        dq, dk, dv = carry
+        query, dout, logsum, given = (
+            tiles.get_rows(x, i).astype(dtype) for x in (queries, dy, sums, deltas)
+        )
+        query = scale * query
+        weights = jnp.exp(key @ jnp.matrix_transpose(query) - jnp.matrix_transpose(logsum))
+        if partly_hidden:
+            weights = jnp.where(jnp.matrix_transpose(tiles.visible(i, j)), weights, 0)
+        dv = dv + weights @ dout
+        dweights = value @ jnp.matrix_transpose(dout)
+        dscores = weights * (dweights - jnp.matrix_transpose(given))
+        dk = dk + dscores @ query
+        added = lax.dynamic_index_in_dim(dq, i, keepdims=False) + jnp.matrix_transpose(key) @ dscores
+        return lax.dynamic_update_index_in_dim(dq, added, i, 0), dk, dv
+
+    def column_block(j: Array, results: tuple[Array, Array, Array]) -> tuple[Array, Array, Array]:
+        dq, dks, dvs = results
+        key, value = (tiles.get_columns(x, j).astype(dtype) for x in (keys, values))
+        start = tuple(share_varying_axes([jnp.zeros_like(key), jnp.zeros_like(value), q, v, ct])[:2])
+        dq, dk, dv = tiles.rows_reached(j).visit(partial(step, key, value, j), (dq, *start))
+        return dq, tiles.set_columns(dks, j, dk), tiles.set_columns(dvs, j, dv)
+
+    batch, groups, _, _, depth = queries.shape
+    by_block = (tiles.row_blocks, batch, groups, depth, tiles.shared * tiles.block_q)
+    empty = [jnp.zeros(shape, dtype) for shape in (by_block, keys.shape, values.shape)]
+    results = tuple(share_varying_axes([*empty, q, k, v, ct])[:3])
+    dq, dk, dv = lax.fori_loop(0, tiles.column_blocks, column_block, results)
+    dq = _rows_like(q, _from_blocks(scale * dq, queries.shape)).astype(q.dtype)
+    return dq, _columns_like(k, dk), _columns_like(v, dv), _dsinks(sinks, logsumexp, delta)
+
+
+def _from_blocks(x: Array, shape: tuple[int, ...]) -> Array:
+    """Returns (blocks, B, g, d, r block) as flat rows (B, g, r, blocks block, d)."""
+    batch, groups, shared, rows, depth = shape
+    x = x.reshape(x.shape[0], batch, groups, depth, shared, rows // x.shape[0])
+    return jnp.transpose(x, (1, 2, 4, 0, 5, 3)).reshape(shape)
+
+
+flash_attention.samples = (
+    Sample((2, 1, 2, 5, 4), (2, 1, 7, 4), (2, 1, 7, 3), None, (1, 2), causal=True, scale=0.5),
+    Sample((1, 2, 1, 6, 4), (1, 2, 6, 4), (1, 2, 6, 4), None, None, causal=True, window=3, scale=0.5),
+    Sample(
+        (2, 2, 2, 4, 3), (2, 2, 6, 3), (2, 2, 6, 3), Sample.booleans((2, 1, 1, 4, 6)), None, scale=0.6
+    ),
+)
+flash_attention_bwd.samples = (
+    Sample(
+        (2, 1, 2, 5, 4),
+        (2, 1, 7, 4),
+        (2, 1, 7, 3),
+        None,
+        (1, 2),
+        (2, 1, 2, 5, 3),
+        Sample.uniform((2, 1, 2, 5), 1.0, 3.0),
+        (2, 1, 2, 5, 3),
+        causal=True,
+        scale=0.5,
+    ),
+)
