@@ -28,10 +28,10 @@ demo: venv
 	$(RUN)/tessera demo $(DEMO_ARGS)
 
 test: venv
-	$(RUN)/pytest -n $(PYTEST_WORKERS) -m "not slow" $(PYTEST_ARGS)
+	$(RUN)/pytest -n $(PYTEST_WORKERS) --dist worksteal -m "not slow" $(PYTEST_ARGS)
 
 test-all: venv
-	$(RUN)/pytest -n $(PYTEST_WORKERS) $(PYTEST_ARGS)
+	$(RUN)/pytest -n $(PYTEST_WORKERS) --dist worksteal $(PYTEST_ARGS)
 
 bench: venv
 	$(RUN)/python -m benchmarks $(BENCH_ARGS)

@@ -145,7 +145,9 @@ def measure(case: Case, clock: str) -> dict[str, Any]:
         for name, function in (("plain JAX", case.baseline), ("tessera", case.candidate))
     }
     _check(case, *(run(*case.arguments) for run in ways.values()))
-    timings = interleave({n: (lambda f=f: f(*case.arguments)) for n, f in ways.items()}, clock=clock)
+    timings = interleave(
+        {n: (lambda f=f: f(*case.arguments)) for n, f in ways.items()}, clock=clock
+    )
     ratio = timings.speedup("tessera", "plain JAX")
     temporaries = {n: f.memory_analysis().temp_size_in_bytes / 2**20 for n, f in ways.items()}
     return {
@@ -167,7 +169,9 @@ def _check(case: Case, expected: Any, found: Any) -> None:
     for a, b in zip(jax.tree.leaves(found), jax.tree.leaves(expected), strict=True):
         error = float(jnp.max(jnp.abs(a - b)) / jnp.max(jnp.abs(b)))
         if not error < TOLERANCE:
-            raise SystemExit(f"{case.name}: differs from plain JAX by {error:.1e} of the largest value")
+            raise SystemExit(
+                f"{case.name}: differs from plain JAX by {error:.1e} of the largest value"
+            )
 
 
 def measure_import(clock: str) -> dict[str, Any]:
@@ -196,7 +200,9 @@ def measure_import(clock: str) -> dict[str, Any]:
 def _import_seconds(module: str, clock: str) -> float:
     now = {"cpu": "process_time", "wall": "perf_counter"}[clock]
     program = f"import time; t = time.{now}(); import {module}; print(time.{now}() - t)"
-    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    done = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, check=True
+    )
     return float(done.stdout)
 
 

@@ -1,6 +1,6 @@
 """Merges JSON records of the benchmarks into one Markdown table with targets and environment.
 
-    python benchmarks/report.py ops-cpu.json ops-wall.json --out benchmarks/results/name.md
+python benchmarks/report.py ops-cpu.json ops-wall.json --out benchmarks/results/name.md
 """
 
 import argparse
@@ -127,11 +127,12 @@ def environment() -> str:
     versions = ", ".join(f"{name} {metadata.version(name)}" for name in ("jax", "jaxlib", "numpy"))
     names = ("GLIBC_TUNABLES", "LD_PRELOAD", "MALLOC_ARENA_MAX", "MALLOC_MMAP_MAX_")
     setting = ", ".join(f"{name}={os.environ[name]}" for name in names if name in os.environ)
+    setting = setting or f"default ({' '.join(platform.libc_ver())})"
     return "\n".join(
         (
             f"- Python {platform.python_version()}, {versions}",
             f"- {_processor()}, {len(os.sched_getaffinity(0))} cores",
-            f"- allocator: {setting or f'default ({" ".join(platform.libc_ver())})'}",
+            f"- allocator: {setting}",
         )
     )
 

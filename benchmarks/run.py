@@ -1,7 +1,7 @@
 """Runs every benchmark under both clocks and writes one report. This is what `make bench` does.
 
-    python benchmarks/run.py                       benchmarks/results/<platform>-jax-<version>.md
-    python benchmarks/run.py --clock cpu           one core only
+python benchmarks/run.py                       benchmarks/results/<platform>-jax-<version>.md
+python benchmarks/run.py --clock cpu           one core only
 """
 
 import argparse

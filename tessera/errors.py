@@ -1,4 +1,4 @@
-"""`tessera.errors`, the short name of `tessera.core.errors`: importing it gives that very module object."""
+"""`tessera.errors`, the short name of `tessera.core.errors`: importing it gives that module object."""
 
 import sys
 

@@ -1,4 +1,4 @@
-"""`tessera.numerics`, the short name of `tessera.core.numerics`: importing it gives that very module object."""
+"""`tessera.numerics`, the short name of `tessera.core.numerics`: importing it gives that module object."""
 
 import sys
 

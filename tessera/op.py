@@ -1,4 +1,4 @@
-"""`tessera.op`, the short name of `tessera.ops`: importing it gives that very module object."""
+"""`tessera.op`, the short name of `tessera.ops`: importing it gives that module object."""
 
 import sys
 

@@ -60,6 +60,97 @@ def softmax(x, *, axis, **_):
     return scipy.special.softmax(x, axis=axis)
 
 
+def rmsnorm_bwd(x, weight, scale, ct):
+    normal = x * scale
+    g = ct if weight is None else ct * weight
+    dx = scale * (g - normal * np.mean(g * normal, axis=-1, keepdims=True))
+    rows = tuple(range(x.ndim - 1))
+    return (dx,) if weight is None else (dx, np.sum(ct * normal, axis=rows))
+
+
+def layernorm_bwd(x, weight, bias, mean, scale, ct):
+    rows = tuple(range(x.ndim - 1))
+    normal = (x - mean) * scale
+    g = ct if weight is None else ct * weight
+    centred = g - g.mean(axis=-1, keepdims=True)
+    dx = scale * (centred - normal * np.mean(g * normal, axis=-1, keepdims=True))
+    dweight = [] if weight is None else [np.sum(ct * normal, axis=rows)]
+    dbias = [] if bias is None else [np.sum(ct, axis=rows)]
+    return (dx, *dweight, *dbias)
+
+
+def _scores(q, k, mask, causal, window, scale):
+    """Scores (..., g, r, i, j) with minus infinity where a key is hidden."""
+    scores = scale * np.einsum("...grid,...gjd->...grij", q, k)
+    rows, columns = scores.shape[-2:]
+    back = np.arange(rows)[:, None] + (columns - rows) - np.arange(columns)[None, :]
+    visible = np.ones((rows, columns), bool)
+    visible &= (back >= 0) if causal else True
+    visible &= (back < window) if window is not None else True
+    visible = visible if mask is None else visible & mask
+    return np.where(visible, scores, -np.inf)
+
+
+def flash_attention(q, k, v, mask, sinks, *, causal, window, scale, **_):
+    scores = _scores(q, k, mask, causal, window, scale)
+    absent = np.full(scores.shape[-4:-2], -np.inf)
+    sink = np.broadcast_to((absent if sinks is None else sinks)[..., None], scores.shape[:-1])
+    top = np.maximum(scores.max(axis=-1), sink)
+    top = np.where(np.isfinite(top), top, 0.0)[..., None]
+    weights = np.exp(scores - top)
+    total = weights.sum(axis=-1, keepdims=True) + np.exp(sink[..., None] - top)
+    return np.einsum("...grij,...gje->...grie", weights / np.where(total == 0, 1, total), v)
+
+
+def flash_attention_bwd(q, k, v, mask, sinks, out, lse, ct, *, causal, window, scale, **_):
+    weights = np.exp(_scores(q, k, mask, causal, window, scale) - lse[..., None])
+    delta = np.sum(ct * out, axis=-1)
+    dscores = weights * (np.einsum("...grie,...gje->...grij", ct, v) - delta[..., None])
+    dq = scale * np.einsum("...grij,...gjd->...grid", dscores, k)
+    dk = scale * np.einsum("...grij,...grid->...gjd", dscores, q)
+    dv = np.einsum("...grij,...grie->...gje", weights, ct)
+    if sinks is None:
+        return dq, dk, dv
+    return dq, dk, dv, -np.sum(np.exp(sinks[..., None] - lse) * delta, axis=-1)
+
+
+def reduce_sum(x, *, axis, **_):
+    return np.sum(x, axis=axis, keepdims=True)
+
+
+def _logic(exact, product, godel, lukasiewicz):
+    degrees = {"product": product, "godel": godel, "lukasiewicz": lukasiewicz}
+
+    def value(*operands, logic="product"):
+        return (degrees[logic] if operands[0].dtype == np.float64 else exact)(*operands)
+
+    return value
+
+
+def _exclusive(conjunction, disjunction):
+    return lambda a, b: disjunction(conjunction(a, 1 - b), conjunction(1 - a, b))
+
+
+def _bold_and(a, b):
+    return np.maximum(0.0, a + b - 1)
+
+
+def _bold_or(a, b):
+    return np.minimum(1.0, a + b)
+
+
+LOGIC = {
+    "logic_and": _logic(np.bitwise_and, np.multiply, np.minimum, _bold_and),
+    "logic_or": _logic(np.bitwise_or, lambda a, b: a + b - a * b, np.maximum, _bold_or),
+    "logic_xor": _logic(
+        np.bitwise_xor,
+        lambda a, b: a + b - 2 * a * b,
+        _exclusive(np.minimum, np.maximum),
+        _exclusive(_bold_and, _bold_or),
+    ),
+    "logic_not": _logic(np.bitwise_not, *[lambda a: 1 - a] * 3),
+}
+
 VALUES: dict[str, Any] = {
     "cross_entropy": cross_entropy,
     "gelu": gelu,
@@ -74,4 +165,10 @@ VALUES: dict[str, Any] = {
     "tanh": np.tanh,
     "sin": np.sin,
     "cos": np.cos,
+    "flash_attention": flash_attention,
+    "flash_attention_bwd": flash_attention_bwd,
+    "layernorm_bwd": layernorm_bwd,
+    "reduce_sum": reduce_sum,
+    "rmsnorm_bwd": rmsnorm_bwd,
+    **LOGIC,
 }

@@ -6,6 +6,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from jax.sharding import NamedSharding
 from jax.sharding import PartitionSpec as P
 
 from tessera import dist
@@ -328,7 +329,7 @@ def test_resharding_moves_values_without_changing_them():
     x = dist.tensor(data, layout=ROWS, mesh=line())
     for layout in (dist.ShardSpec(("col",), ("dp",)), (None, "dp")):
         moved = dist.shard(x, layout, mesh=line())
-        assert moved.sharding.spec == P(None, "dp")
+        assert moved.sharding == NamedSharding(line().jax, P(None, "dp"))
         np.testing.assert_array_equal(moved, data)
 
 
@@ -351,7 +352,7 @@ def test_resharding_constrains_a_compiled_function_and_its_derivative():
 def test_the_layout_propagates_through_plain_operations():
     x = dist.tensor(np.ones((16, 8), np.float32), layout=ROWS, mesh=line())
     for y in (x + 1, jnp.tanh(x), x @ x.T, x[:, :3]):
-        assert y.sharding.spec == P("dp"), y.sharding
+        assert y.sharding.is_equivalent_to(x.sharding, 2), y.sharding
     assert x.T.sharding.spec == P(None, "dp")
 
 

@@ -1,6 +1,7 @@
 """`pipeline`, `recursive` and `tile_kernel`."""
 
 import functools
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -15,6 +16,10 @@ from tessera.ops.recursive import recursive
 from tessera.ops.tile_kernel import TileKernels, tile_kernel
 
 X = jnp.linspace(-1.0, 2.0, 7)
+
+
+NOT_A_FUNCTION: Any = 3
+NOT_AN_INTEGER: Any = 2.5
 
 
 def double(x):
@@ -163,11 +168,11 @@ def test_an_unbounded_recursion_has_no_reverse_mode():
 @pytest.mark.parametrize(
     ("call", "code", "says"),
     [
-        (lambda: recursive(3, 2), Code.E_GRAPH_INVALID, "int, not a function"),
+        (lambda: recursive(NOT_A_FUNCTION, 2), Code.E_GRAPH_INVALID, "int, not a function"),
         (lambda: recursive(double, -1), Code.E_GRAPH_INVALID, "-1"),
-        (lambda: recursive(double, 2.0), Code.E_GRAPH_INVALID, "2.0"),
+        (lambda: recursive(double, NOT_AN_INTEGER), Code.E_GRAPH_INVALID, "2.5"),
         (lambda: recursive(double, True), Code.E_GRAPH_INVALID, "True"),
-        (lambda: recursive(double, 2, until=1), Code.E_GRAPH_INVALID, "until"),
+        (lambda: recursive(double, 2, until=NOT_A_FUNCTION), Code.E_GRAPH_INVALID, "until"),
         (lambda: recursive(double, 2, bounded=False), Code.E_GRAPH_INVALID, "until="),
         (
             lambda: recursive(double, 2, until=lambda y: y > 1, bounded=False, checkpoint=True),

@@ -113,7 +113,10 @@ def _by_nested_gradients(u: Callable[[jax.Array], jax.Array], points: jax.Array)
     def second(point: jax.Array, axis: int) -> jax.Array:
         return jax.grad(lambda at: jax.grad(u)(at)[axis])(point)[axis]
 
-    return jax.vmap(lambda point: sum(second(point, axis) for axis in range(point.size)))(points)
+    def at_point(point: jax.Array) -> jax.Array:
+        return jnp.sum(jnp.stack([second(point, axis) for axis in range(point.size)]))
+
+    return jax.vmap(at_point)(points)
 
 
 LAPLACIANS: dict[str, Candidate] = {

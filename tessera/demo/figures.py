@@ -11,12 +11,11 @@ from typing import Any
 
 import numpy as np
 
-from tessera.demo import kovasznay
 from tessera.demo.training import Errors, Fields, Outcome, Point
 
 DOTS_PER_INCH = 200
 
-STYLE = {
+STYLE: Any = {
     "font.family": "serif",
     "font.serif": ["STIXGeneral", "DejaVu Serif"],
     "mathtext.fontset": "stix",
@@ -30,12 +29,17 @@ STYLE = {
     "xtick.major.width": 0.7,
     "ytick.major.width": 0.7,
     "legend.frameon": False,
+    "axes.formatter.use_mathtext": True,
+    "contour.negative_linestyle": "solid",
     "lines.linewidth": 1.3,
 }
 
 # Okabe and Ito's colours, told apart by readers with any colour vision.
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00")
 LINE_STYLES = ("-", "--", ":")
+ISOBARS = np.arange(-8, 4) / 10
+# Of the points, the part whose error the colours resolve; corners would wash out the rest.
+RESOLVED = 0.995
 
 
 def write(outcomes: Sequence[Outcome], exact: Fields, targets: Errors, folder: Path) -> list[Path]:
@@ -59,43 +63,33 @@ def _figure(width: float, height: float) -> Any:
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
-    figure = Figure(figsize=(width, height), layout="constrained")
+    figure = Figure(figsize=(width, height), layout="compressed")
     FigureCanvasAgg(figure)
     return figure
 
 
 def _draw_flow(fields: Fields) -> Any:
     """Streamlines over the speed, and isobars over the pressure."""
-    figure = _figure(7.2, 4.3)
+    figure = _figure(7.4, 4.1)
     left, right = figure.subplots(1, 2, sharey=True)
+    x, y = fields.x, fields.y
     speed = np.hypot(fields.u, fields.v)
     image = _colour(left, fields, speed, "viridis", 0.0, float(speed.max()))
-    figure.colorbar(image, ax=left, label=r"speed $|\mathbf{u}|/U$", pad=0.02)
+    figure.colorbar(image, ax=left, label=r"speed $|\mathbf{u}|/U$", pad=0.03)
     left.streamplot(
-        fields.x,
-        fields.y,
-        fields.u,
-        fields.v,
-        color="white",
-        linewidth=0.6,
-        arrowsize=0.6,
-        density=1.3,
+        x, y, fields.u, fields.v, color="white", linewidth=0.6, arrowsize=0.6, density=1.3
     )
-    left.set_title("streamlines")
+    left.set_title("streamlines of the network's flow")
     pressure = _centred(fields.p)
-    image = _colour(
-        right, fields, pressure, "cividis", float(pressure.min()), float(pressure.max())
-    )
-    figure.colorbar(image, ax=right, label=r"pressure $(p-\bar p)/\rho U^2$", pad=0.02)
-    lines = right.contour(fields.x, fields.y, pressure, levels=12, colors="white", linewidths=0.6)
-    right.clabel(lines, lines.levels[::3], fontsize=7, fmt="%.2f")
-    right.set_title("isobars")
+    limits = float(pressure.min()), float(pressure.max())
+    image = _colour(right, fields, pressure, "cividis", *limits)
+    figure.colorbar(image, ax=right, label=r"pressure $(p-\bar p)/\rho U^2$", pad=0.03)
+    lines = right.contour(x, y, pressure, levels=ISOBARS, colors="white", linewidths=0.6)
+    right.clabel(lines, lines.levels[::2], fontsize=7, fmt="%.1f")
+    right.set_title("isobars of its pressure")
     for axes in (left, right):
         axes.set_xlabel("$x/L$")
     left.set_ylabel("$y/L$")
-    figure.suptitle(
-        f"Kovasznay flow, Re = {kovasznay.REYNOLDS:.0f}: the network's solution", fontsize=12
-    )
     return figure
 
 
@@ -112,7 +106,7 @@ class _Row:
 
 def _draw_fields(outcome: Outcome, exact: Fields) -> Any:
     """One row for each field: the network, the exact solution, their difference."""
-    figure = _figure(7.4, 8.6)
+    figure = _figure(6.6, 7.6)
     grid = figure.subplots(3, 3, sharex=True, sharey=True)
     found, errors = outcome.fields, outcome.errors
     rows = (
@@ -133,20 +127,23 @@ def _draw_row(figure: Any, axes: Sequence[Any], grid: Fields, row: _Row) -> None
     lowest, highest = float(row.true.min()), float(row.true.max())
     if row.colours == "RdBu_r":  # white must mean zero
         lowest, highest = -max(highest, -lowest), max(highest, -lowest)
-    for panel, values in zip(axes[:2], (row.ours, row.true), strict=True):
-        image = _colour(panel, grid, values, row.colours, lowest, highest)
+    _colour(axes[0], grid, row.ours, row.colours, lowest, highest)
+    image = _colour(axes[1], grid, row.true, row.colours, lowest, highest)
     figure.colorbar(image, ax=axes[:2], label=f"${row.symbol}$", pad=0.02)
     error = row.ours - row.true
-    largest = float(np.max(np.abs(error)))
+    largest = float(np.quantile(np.abs(error), RESOLVED))
     image = _colour(axes[2], grid, error, "PuOr_r", -largest, largest)
-    bar = figure.colorbar(image, ax=axes[2], pad=0.04, label=f"error of ${row.symbol}$")
+    bar = figure.colorbar(
+        image, ax=axes[2], pad=0.04, extend="both", label=f"error of ${row.symbol}$"
+    )
     bar.formatter.set_powerlimits((0, 0))
-    axes[2].text(
-        *(0.5, 0.02),
-        f"relative $L_2$: ${_scientific(row.error)}$",
-        transform=axes[2].transAxes,
+    axes[2].annotate(
+        rf"relative $L_2$: ${_scientific(row.error)}$",
+        (0.5, 0.03),
+        xycoords="axes fraction",
         ha="center",
         fontsize=9,
+        bbox={"facecolor": "white", "edgecolor": "none", "alpha": 0.8, "pad": 1.5},
     )
     axes[0].set_ylabel("$y/L$")
 
@@ -183,7 +180,7 @@ def _draw_curves(
             shown = label if outcome is outcomes[0] else None
             axes.plot(iterations, values, style, color=colour, label=shown)
     for outcome, style in zip(outcomes, LINE_STYLES * len(outcomes), strict=False):
-        axes.plot([], [], style, color="0.4", label=f"seed {outcome.seed}")
+        axes.plot([], [], style, color="0.4", label=f"seed {outcome.seed}")  # only for the legend
     axes.set_yscale("log")
     axes.set_xlim(left=0)
     axes.set_xlabel("Levenberg–Marquardt iteration")

@@ -40,7 +40,7 @@ QUICK = Settings(
     plan=replace(
         FULL.plan,
         iterations=40,
-        loss=1e-5,
+        loss=1e-4,
         targets=Errors(u=1e-2, v=5e-2, p=3e-2, divergence=1e-12),
     ),
     seeds=1,

@@ -29,6 +29,7 @@ SMALLEST_SCORES = 2**17  # per head: below it tiles gain nothing over the whole
 
 Array = jax.Array
 Gradients = tuple[Array, Array, Array, Array | None]
+Column = tuple[Array, Array, Array, Array]  # j, the keys of block j, their transpose, the values
 
 
 @define_op(
@@ -71,13 +72,29 @@ def flash_attention(
             [0.33, 0.67]]], dtype=float32)
     """
     return _forward(
-        q, k, v, mask, sinks, causal=causal, window=window, scale=scale, block_q=block_q, block_k=block_k
+        q,
+        k,
+        v,
+        mask,
+        sinks,
+        causal=causal,
+        window=window,
+        scale=scale,
+        block_q=block_q,
+        block_k=block_k,
     )[0]
 
 
 @flash_attention.def_forward(saves="*b g r i")
 def _forward(
-    q: Array, k: Array, v: Array, mask: Array | None, sinks: Array | None, *, scale: float, **statics: Any
+    q: Array,
+    k: Array,
+    v: Array,
+    mask: Array | None,
+    sinks: Array | None,
+    *,
+    scale: float,
+    **statics: Any,
 ) -> tuple[Array, Array]:
     dtype = numerics.accumulator(q.dtype)
     scores = jnp.einsum("...grid,...gjd->...grij", scale * q.astype(dtype), k.astype(dtype))
@@ -155,7 +172,12 @@ def flash_attention_bwd(
     dq = jnp.einsum("...grij,...gjd->...grid", dscores, keys)
     dk = jnp.einsum("...grij,...grid->...gjd", dscores, queries)
     dv = jnp.einsum("...grij,...grie->...gje", weights, dy)
-    return dq.astype(q.dtype), dk.astype(k.dtype), dv.astype(v.dtype), _dsinks(sinks, logsumexp, delta)
+    return (
+        dq.astype(q.dtype),
+        dk.astype(k.dtype),
+        dv.astype(v.dtype),
+        _dsinks(sinks, logsumexp, delta),
+    )
 
 
 def _dsinks(sinks: Array | None, logsumexp: Array, delta: Array) -> Array | None:
@@ -211,8 +233,12 @@ def flash_attention(
     accumulate: str = "fp32",
 ) -> Array:
     if accumulate != "fp32":
-        raise _invalid(f"accumulate={accumulate!r} is unknown", "fp32, which is fp64 for fp64 operands")
-    blocks = _block_hints({"block_q": block_q, "block_k": block_k, "block_d": block_d}, params or {})
+        raise _invalid(
+            f"accumulate={accumulate!r} is unknown", "fp32, which is fp64 for fp64 operands"
+        )
+    blocks = _block_hints(
+        {"block_q": block_q, "block_k": block_k, "block_d": block_d}, params or {}
+    )
     if window is not None and window < 1:
         raise _invalid(f"window={window} hides every key", "window >= 1, or None for no window")
     arrays = [to_array("flash_attention", name, x) for name, x in (("q", q), ("k", k), ("v", v))]
@@ -226,7 +252,9 @@ def flash_attention(
             mask = jnp.expand_dims(mask, -3) if mask.ndim == 3 else mask
     heads, groups = arrays[0].shape[1], arrays[1].shape[1]
     if groups == 0 or heads % groups:
-        raise _mismatch(f"q has {heads} heads and k has {groups}", "key heads must divide query heads")
+        raise _mismatch(
+            f"q has {heads} heads and k has {groups}", "key heads must divide query heads"
+        )
     batch, _, rows, depth = arrays[0].shape
     grouped = arrays[0].reshape(batch, groups, heads // groups, rows, depth)
     out = flash_attention.bind(
@@ -251,7 +279,9 @@ def _block_hints(
         if name not in direct:
             raise _invalid(f"params has an unknown key {name!r}", f"one of {', '.join(direct)}")
         if direct[name] is not None:
-            raise _invalid(f"{name} is given as {direct[name]} and in params as {value}", "give it once")
+            raise _invalid(
+                f"{name} is given as {direct[name]} and in params as {value}", "give it once"
+            )
     blocks = {**direct, **params}
     for name, value in blocks.items():
         if value is not None and value < 1:
@@ -296,13 +326,22 @@ def _tiles_pay(q: Array, k: Array, *_others: Any, **_statics: Any) -> bool:
 
 @flash_attention.def_algorithm("tiles", platforms=("cpu",), when=_tiles_pay)
 def _forward_tiles(
-    q: Array, k: Array, v: Array, mask: Array | None, sinks: Array | None, *, scale: float, **statics: Any
+    q: Array,
+    k: Array,
+    v: Array,
+    mask: Array | None,
+    sinks: Array | None,
+    *,
+    scale: float,
+    **statics: Any,
 ) -> tuple[Array, Array]:
     dtype = numerics.accumulator(q.dtype)
     tiles = cut_scores(q, k, mask, **statics)
     queries, keys, values = tiles.flat_rows(q), tiles.flat_columns(k), tiles.flat_columns(v)
 
-    def step(query: Array, i: Array, partly_hidden: bool, j: Array, carry: tuple[Array, Array, Array]):
+    def step(
+        query: Array, i: Array, partly_hidden: bool, j: Array, carry: tuple[Array, Array, Array]
+    ):
         top, total, out = carry
         scores = query @ jnp.matrix_transpose(tiles.get_columns(keys, j).astype(dtype))
         visible = tiles.visible(i, j) if partly_hidden else None
@@ -379,7 +418,8 @@ def _backward_tiles(
     )
     keys, values = tiles.flat_columns(k), tiles.flat_columns(v)
 
-    def step(key: Array, value: Array, j: Array, partly_hidden: bool, i: Array, carry: Any):
+    def step(column: Column, partly_hidden: bool, i: Array, carry: tuple[Array, Array, Array]):
+        j, key, key_columns, value = column
         dq, dk, dv = carry
         query, dout, logsum, given = (
             tiles.get_rows(x, i).astype(dtype) for x in (queries, dy, sums, deltas)
@@ -392,14 +432,17 @@ def _backward_tiles(
         dweights = value @ jnp.matrix_transpose(dout)
         dscores = weights * (dweights - jnp.matrix_transpose(given))
         dk = dk + dscores @ query
-        added = lax.dynamic_index_in_dim(dq, i, keepdims=False) + jnp.matrix_transpose(key) @ dscores
+        added = lax.dynamic_index_in_dim(dq, i, keepdims=False) + key_columns @ dscores
         return lax.dynamic_update_index_in_dim(dq, added, i, 0), dk, dv
 
     def column_block(j: Array, results: tuple[Array, Array, Array]) -> tuple[Array, Array, Array]:
         dq, dks, dvs = results
         key, value = (tiles.get_columns(x, j).astype(dtype) for x in (keys, values))
-        start = tuple(share_varying_axes([jnp.zeros_like(key), jnp.zeros_like(value), q, v, ct])[:2])
-        dq, dk, dv = tiles.rows_reached(j).visit(partial(step, key, value, j), (dq, *start))
+        column = j, key, jnp.matrix_transpose(key), value
+        start = tuple(
+            share_varying_axes([jnp.zeros_like(key), jnp.zeros_like(value), q, v, ct])[:2]
+        )
+        dq, dk, dv = tiles.rows_reached(j).visit(partial(step, column), (dq, *start))
         return dq, tiles.set_columns(dks, j, dk), tiles.set_columns(dvs, j, dv)
 
     batch, groups, _, _, depth = queries.shape
@@ -420,9 +463,16 @@ def _from_blocks(x: Array, shape: tuple[int, ...]) -> Array:
 
 flash_attention.samples = (
     Sample((2, 1, 2, 5, 4), (2, 1, 7, 4), (2, 1, 7, 3), None, (1, 2), causal=True, scale=0.5),
-    Sample((1, 2, 1, 6, 4), (1, 2, 6, 4), (1, 2, 6, 4), None, None, causal=True, window=3, scale=0.5),
     Sample(
-        (2, 2, 2, 4, 3), (2, 2, 6, 3), (2, 2, 6, 3), Sample.booleans((2, 1, 1, 4, 6)), None, scale=0.6
+        (1, 2, 1, 6, 4), (1, 2, 6, 4), (1, 2, 6, 4), None, None, causal=True, window=3, scale=0.5
+    ),
+    Sample(
+        (2, 2, 2, 4, 3),
+        (2, 2, 6, 3),
+        (2, 2, 6, 3),
+        Sample.booleans((2, 1, 1, 4, 6)),
+        None,
+        scale=0.6,
     ),
 )
 flash_attention_bwd.samples = (

@@ -60,7 +60,8 @@ def layernorm(
     array = to_array("layernorm", "x", x)
     if not -array.ndim <= axis < array.ndim:
         raise CompileError(
-            Code.E_SHAPE_MISMATCH, f"layernorm: axis {axis} does not exist in an x of shape {array.shape}."
+            Code.E_SHAPE_MISMATCH,
+            f"layernorm: axis {axis} does not exist in an x of shape {array.shape}.",
         )
     y = layernorm.bind(jnp.moveaxis(array, axis, -1), weight, bias, eps=eps)
     return jnp.moveaxis(y, -1, axis)

@@ -16,12 +16,6 @@ Binary = Callable[[jax.Array, jax.Array], jax.Array]
 
 @define_op("*b, *b -> *b", kinds="any")
 def logic_and(a: jax.Array, b: jax.Array, *, logic: str = "product") -> jax.Array:
-    """Returns a and b, elementwise, of one shape and dtype."""
-    return _apply("and", a, b, logic)
-
-
-@logic_and.def_call
-def logic_and(a: Any, b: Any, *, logic: str = "product") -> jax.Array:
     """Returns a and b, elementwise, with NumPy broadcasting.
 
     Booleans: exact. Integers: bitwise. Floats are degrees of truth, clamped to [0, 1]; `logic` is one of
@@ -42,40 +36,43 @@ def logic_and(a: Any, b: Any, *, logic: str = "product") -> jax.Array:
     >>> logic_and(jnp.array([0.5, 1.0]), jnp.array([0.5, 0.25])).tolist()
     [0.25, 0.25]
     """
+    return _apply("and", a, b, logic)
+
+
+@logic_and.def_call
+def logic_and(a: Any, b: Any, *, logic: str = "product") -> jax.Array:
     return logic_and.bind(*_operands("logic_and", a, b, logic), logic=logic)
 
 
 @define_op("*b, *b -> *b", kinds="any")
 def logic_or(a: jax.Array, b: jax.Array, *, logic: str = "product") -> jax.Array:
-    """Returns a or b, elementwise, of one shape and dtype."""
-    return _apply("or", a, b, logic)
-
-
-@logic_or.def_call
-def logic_or(a: Any, b: Any, *, logic: str = "product") -> jax.Array:
     """Returns a or b, elementwise, with NumPy broadcasting. Kinds, logics and errors: `logic_and`.
 
     >>> import jax.numpy as jnp
     >>> logic_or(jnp.array([0.5, 1.0]), jnp.array([0.5, 0.25])).tolist()
     [0.75, 1.0]
     """
+    return _apply("or", a, b, logic)
+
+
+@logic_or.def_call
+def logic_or(a: Any, b: Any, *, logic: str = "product") -> jax.Array:
     return logic_or.bind(*_operands("logic_or", a, b, logic), logic=logic)
 
 
 @define_op("*b, *b -> *b", kinds="any")
 def logic_xor(a: jax.Array, b: jax.Array, *, logic: str = "product") -> jax.Array:
-    """Returns either a or b, elementwise, of one shape and dtype."""
-    return _apply("xor", a, b, logic)
-
-
-@logic_xor.def_call
-def logic_xor(a: Any, b: Any, *, logic: str = "product") -> jax.Array:
     """Returns either a or b, elementwise, with NumPy broadcasting. Kinds, logics, errors: `logic_and`.
 
     >>> import jax.numpy as jnp
     >>> logic_xor(jnp.array([True, True]), jnp.array([True, False])).tolist()
     [False, True]
     """
+    return _apply("xor", a, b, logic)
+
+
+@logic_xor.def_call
+def logic_xor(a: Any, b: Any, *, logic: str = "product") -> jax.Array:
     return logic_xor.bind(*_operands("logic_xor", a, b, logic), logic=logic)
 
 

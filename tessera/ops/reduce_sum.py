@@ -39,28 +39,6 @@ NAIVE, TREE = "naive", "tree"
 
 @define_op("*b n@axis *c -> *b 1@axis *c", kinds="number")
 def reduce_sum(x: jax.Array, *, axis: int, method: str = TREE, dtype: Any = None) -> jax.Array:
-    """Returns the sum over one axis, which stays with size 1, in `dtype` or the dtype of `x`."""
-    out = _sum_dtype(x.dtype) if dtype is None else jnp.dtype(dtype)
-    wide = _accumulator(x.dtype, out)
-    if method == NAIVE or x.shape[axis] == 0 or not jnp.issubdtype(out, jnp.inexact):
-        total = jnp.sum(x, axis=axis, dtype=wide, keepdims=True)
-    else:
-        total = _in_auto_mode(x, axis, ADDITIONS[method], wide)
-    return jax.lax.convert_element_type(total, out)
-
-
-@reduce_sum.def_call
-def reduce_sum(
-    x_or_list: Any,
-    axis: int | Sequence[int] | None = None,
-    *,
-    keepdims: bool = False,
-    stable: bool = True,
-    method: str | None = None,
-    dtype: Any = None,
-    layout: dist.Layout | None = None,
-    mesh: dist.Mesh | None = None,
-) -> jax.Array:
     """Returns the sum over one axis, several, or all (`axis=None`).
 
     The result has the dtype of `x` unless `dtype` names another; floats accumulate in fp32 or
@@ -93,6 +71,27 @@ def reduce_sum(
     >>> reduce_sum(jnp.array([1.0, 1e8, 1.0, -1e8]), method="kahan").item()
     2.0
     """
+    out = _sum_dtype(x.dtype) if dtype is None else jnp.dtype(dtype)
+    wide = _accumulator(x.dtype, out)
+    if method == NAIVE or x.shape[axis] == 0 or not jnp.issubdtype(out, jnp.inexact):
+        total = jnp.sum(x, axis=axis, dtype=wide, keepdims=True)
+    else:
+        total = _in_auto_mode(x, axis, ADDITIONS[method], wide)
+    return jax.lax.convert_element_type(total, out)
+
+
+@reduce_sum.def_call
+def reduce_sum(
+    x_or_list: Any,
+    axis: int | Sequence[int] | None = None,
+    *,
+    keepdims: bool = False,
+    stable: bool = True,
+    method: str | None = None,
+    dtype: Any = None,
+    layout: dist.Layout | None = None,
+    mesh: dist.Mesh | None = None,
+) -> jax.Array:
     method = _chosen_method(method, stable)
     if isinstance(x_or_list, list | tuple):
         if axis is not None or keepdims or layout is not None or mesh is not None:

@@ -44,9 +44,7 @@ def rmsnorm(x: jax.Array, eps: float = 1e-5, *, weight: jax.Array | None = None)
 
 
 @rmsnorm.def_forward(saves="*b 1")
-def _forward(
-    x: jax.Array, weight: jax.Array | None, *, eps: float
-) -> tuple[jax.Array, jax.Array]:
+def _forward(x: jax.Array, weight: jax.Array | None, *, eps: float) -> tuple[jax.Array, jax.Array]:
     wide = x.astype(numerics.accumulator(x.dtype))
     scale = lax.rsqrt(jnp.mean(wide * wide, axis=-1, keepdims=True) + eps)
     y = wide * scale
@@ -61,9 +59,7 @@ def _backward(res: Residuals, ct: jax.Array, *, eps: float) -> Gradients:
     return rmsnorm_bwd(*res.operands, *res.saved, ct)
 
 
-@define_op(
-    "*b n, [n], *b 1, *b n -> *b n, [n]", kinds=("float", "~float", "~float", "float")
-)
+@define_op("*b n, [n], *b 1, *b n -> *b n, [n]", kinds=("float", "~float", "~float", "float"))
 def rmsnorm_bwd(
     x: jax.Array, weight: jax.Array | None, scale: jax.Array, ct: jax.Array
 ) -> Gradients:
@@ -87,7 +83,9 @@ def rmsnorm_bwd(
     return dx.astype(x.dtype), jnp.sum(dy * normal, axis=rows).astype(weight.dtype)
 
 
-@rmsnorm_bwd.def_algorithm("row_blocks", platforms=("cpu",), when=lambda x, *_: x.size >= OUT_OF_CACHE)
+@rmsnorm_bwd.def_algorithm(
+    "row_blocks", platforms=("cpu",), when=lambda x, *_: x.size >= OUT_OF_CACHE
+)
 def _row_blocks(
     x: jax.Array, weight: jax.Array | None, scale: jax.Array, ct: jax.Array
 ) -> Gradients:

@@ -108,11 +108,13 @@ def _all_inside(x: jax.Array) -> jax.Array:
     everything = tuple(range(x.ndim))
     squares = lax.dot_general(x, x, ((everything, everything), ((), ())))
 
-    def by_extremes(x: jax.Array) -> jax.Array:
-        bounded = (jnp.max(x, initial=0) < LIMIT) & (jnp.min(x, initial=0) > -LIMIT)
-        return bounded & (squares == squares)
+    def by_extremes(x: jax.Array, no_nan: jax.Array) -> jax.Array:
+        return no_nan & (jnp.max(x, initial=0) < LIMIT) & (jnp.min(x, initial=0) > -LIMIT)
 
-    return lax.cond(squares < LIMIT * LIMIT, lambda x: jnp.bool_(True), by_extremes, x)
+    # Both branches return something of `squares`, so that they vary over the same mesh axes in shard_map.
+    return lax.cond(
+        squares < LIMIT * LIMIT, lambda _, no_nan: no_nan, by_extremes, x, squares == squares
+    )
 
 
 def _sin_inside(x: jax.Array) -> jax.Array:

@@ -39,7 +39,8 @@ def softmax(x: jax.Array, axis: int = -1, *, stable: bool = True) -> jax.Array:
     array = to_array("softmax", "x", x)
     if not -array.ndim <= axis < array.ndim:
         raise CompileError(
-            Code.E_SHAPE_MISMATCH, f"softmax: axis {axis} does not exist in an x of shape {array.shape}."
+            Code.E_SHAPE_MISMATCH,
+            f"softmax: axis {axis} does not exist in an x of shape {array.shape}.",
         )
     return softmax.bind(array, axis=axis % array.ndim, stable=stable)
 

@@ -25,7 +25,12 @@ class Kernel:
 
 
 class TileKernels:
-    """The kernels by name: call it to apply one, `register` to add one."""
+    """The kernels by name: call it to apply one, `register` to add one.
+
+    >>> import jax.numpy as jnp
+    >>> tile_kernel("predicate_eval", input=jnp.array([0.0, 99.0])).tolist()
+    [0.5, 1.0]
+    """
 
     def __init__(self) -> None:
         self._kernels: dict[str, Kernel] = {}

@@ -34,9 +34,9 @@ def mean_square(
     Raises `CompileError` if `residual` is not callable or does not return one real row for each point, or
     if there are no points.
 
-    >>> points = jnp.arange(6.0).reshape(3, 2)
+    >>> points = jnp.arange(8.0).reshape(4, 2)
     >>> print(jax.grad(lambda w: mean_square(lambda x: x @ w, points))(jnp.array([1.0, 0.0])))
-    [13.333333 17.333334]
+    [28. 34.]
     """
     require_callable("mean_square", residual)
     points = jax.tree.map(jnp.asarray, points)
