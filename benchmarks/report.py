@@ -150,9 +150,10 @@ def document(title: str, records: Iterable[Record]) -> str:
 
 {environment()}
 
-Time per call, baseline → candidate; ratio = baseline / candidate, median over rounds [quartiles], all candidates
-of a case in random alternation in one process. "1 core" is processor time of a process pinned to one core, and
-is what targets refer to; "all cores" is elapsed time. Temporaries are what XLA reports for the compiled program.
+Time per call, baseline → candidate; ratio = baseline / candidate, median over rounds [quartiles], the
+candidates of a case in random alternation in one process. "1 core" is processor time of a process pinned to
+one core, and is what targets refer to; "all cores" is elapsed time. Temporaries are those of the compiled
+program, as XLA reports them.
 
 {table(records)}
 """

@@ -1,4 +1,4 @@
-"""`flash_attention`: what may be seen, gradients, memory, low precision, errors; the formulation over tiles."""
+"""`flash_attention`: what may be seen, gradients, memory, low precision, errors, tiles."""
 
 from functools import partial
 from typing import Any
@@ -128,7 +128,7 @@ def test_every_visible_score_is_in_exactly_one_visited_tile(
 
 
 @pytest.mark.parametrize("sight", SIGHTS)
-@pytest.mark.parametrize(("rows", "columns"), [(9, 9), (400, 400), (403, 517)])
+@pytest.mark.parametrize(("rows", "columns"), [(9, 9), (403, 517)])
 def test_gradients_equal_those_of_plain_jax(rows, columns, sight, x64):
     options = SIGHTS[sight]
     operands = (draw(1, 4, rows, 16), draw(1, 2, columns, 16), draw(1, 2, columns, 8), draw(4))
@@ -232,7 +232,7 @@ def test_long_sequences_need_an_eighth_of_the_temporaries():
 
 def test_batching_keeps_the_tiles():
     shape = jax.ShapeDtypeStruct((3, 1, 2, 400, 16), jnp.float32)
-    assert 400 * 400 >= SMALLEST_SCORES
+    assert SMALLEST_SCORES <= 400 * 400
     lowered = jax.jit(jax.vmap(partial(flash_attention, causal=True))).lower(shape, shape, shape)
     assert "stablehlo.while" in lowered.as_text()
     assert "400x400" not in lowered.as_text()

@@ -91,7 +91,7 @@ def test_training_leaves_the_default_precision_alone(tiny: tuple[int, str, Path]
 
 def test_a_missed_target_says_which_and_ends_with_one(tmp_path: Path):
     plan = replace(TINY.plan, targets=UNREACHABLE)
-    code, text = perform(replace(TINY, plan=plan, seeds=1), tmp_path)
+    code, text = perform(replace(TINY, plan=plan, seeds=1, sizes=()), tmp_path)
     assert code == 1
     failed = [line for line in text.splitlines() if "demo failed" in line]
     assert "seed 0: u is" in failed[0]
@@ -122,6 +122,19 @@ def test_an_output_that_cannot_be_written_is_one_line(tmp_path: Path):
     assert code == 1
     assert text.strip().count("\n") == 0
     assert text.startswith("demo failed:")
+
+
+def test_a_missing_matplotlib_names_the_extra(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(main_job.importlib.util, "find_spec", lambda name: None)
+    code, text = perform(TINY, tmp_path)
+    assert code == 1
+    assert "pip install 'tessera[viz]'" in text
+
+
+def test_a_negative_seed_is_one_line(tmp_path: Path):
+    text = io.StringIO()
+    assert main_job.perform(TINY, True, -1, tmp_path, Console(file=text, width=80)) == 1
+    assert text.getvalue().startswith("demo failed: seed is -1")
 
 
 def test_errors_that_are_not_numbers_miss_their_targets():

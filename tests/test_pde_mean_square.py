@@ -141,6 +141,17 @@ def test_gradients_inside_shard_map_match_one_device(spread: bool) -> None:
     assert_close(inside, ours[1][0])
 
 
+@pytest.mark.parametrize("kind", ["Auto", "Explicit"])
+def test_gradients_at_sharded_points_match_one_device(kind: str) -> None:
+    mesh = jax.make_mesh((8,), ("x",), axis_types=(jax.sharding.AxisType[kind],))
+    floats, x = jax.tree.map(jnp.asarray, (FLOATS, np.tile(POINTS, (8, 1))[:160]))
+    sharded = jax.device_put(x, jax.NamedSharding(mesh, jax.sharding.PartitionSpec("x")))
+    loss = jax.value_and_grad(lambda p, z: of_floats(chunked)(p, z, chunk_size=16))
+    with jax.set_mesh(mesh):
+        ours = jax.jit(loss)(floats, sharded)
+    assert_close(ours, jax.jit(jax.value_and_grad(of_floats(plain)))(floats, x))
+
+
 def test_low_precision_is_summed_in_single() -> None:
     x = jnp.ones((4096, 1), jnp.bfloat16)
     loss, slope = jax.value_and_grad(

@@ -138,6 +138,7 @@ class Op(Generic[P, R]):
     def def_call(self, function: Callable[Q, S]) -> "Op[Q, S]":
         """Returns the op with its public call set: it normalises arguments and ends in `op.bind(...)`."""
         self._call = function
+        self.__doc__ = function.__doc__ or self.__doc__
         self.__signature__ = inspect.signature(function)
         return cast("Op[Q, S]", self)
 

@@ -1,8 +1,8 @@
 """Attention scores cut into tiles: which blocks a block reaches, and which scores of a tile count.
 
-Query i stands at position i + columns - rows among the keys. Tiles whose scores all count are told apart from
-those at the edge of what may be seen, so that only the latter pay for a mask, and tiles in which nothing counts
-are never visited.
+Query i stands at position i + columns - rows among the keys. Tiles whose scores all count are told apart
+from those at the edge of what may be seen, so that only the latter pay for a mask, and tiles in which nothing
+counts are never visited.
 """
 
 import math
@@ -68,10 +68,12 @@ class ScoreTiles:
 
     @property
     def row_blocks(self) -> int:
+        """The number of query blocks, the last one perhaps partly filled."""
         return -(-self.rows // self.block_q)
 
     @property
     def column_blocks(self) -> int:
+        """The number of key blocks, the last one perhaps partly filled."""
         return -(-self.columns // self.block_k)
 
     def columns_reached(self, i: Any) -> Reach:

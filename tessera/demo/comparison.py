@@ -137,6 +137,6 @@ def _require_agreement(name: str, other: str, ours: Any, theirs: Any) -> None:
     if not distance < AGREEMENT:
         raise NumericsError(
             Code.E_NAN_INF,
-            f"demo: {name}: tessera and {other} differ by {distance:.1e}, allowed {AGREEMENT:.0e}.",
+            f"{name}: tessera and {other} differ by {distance:.1e}, allowed {AGREEMENT:.0e}.",
             hints="run the tests of tessera.pde on this machine",
         )

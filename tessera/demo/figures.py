@@ -85,7 +85,7 @@ def _draw_flow(fields: Fields) -> Any:
     image = _colour(right, fields, pressure, "cividis", *limits)
     figure.colorbar(image, ax=right, label=r"pressure $(p-\bar p)/\rho U^2$", pad=0.03)
     lines = right.contour(x, y, pressure, levels=ISOBARS, colors="white", linewidths=0.6)
-    right.clabel(lines, lines.levels[::2], fontsize=7, fmt="%.1f")
+    right.clabel(lines, lines.levels[::2], fontsize=7, fmt=_with_minus_sign)
     right.set_title("isobars of its pressure")
     for axes in (left, right):
         axes.set_xlabel("$x/L$")
@@ -106,7 +106,7 @@ class _Row:
 
 def _draw_fields(outcome: Outcome, exact: Fields) -> Any:
     """One row for each field: the network, the exact solution, their difference."""
-    figure = _figure(6.6, 7.6)
+    figure = _figure(6.6, 6.2)
     grid = figure.subplots(3, 3, sharex=True, sharey=True)
     found, errors = outcome.fields, outcome.errors
     rows = (
@@ -161,9 +161,9 @@ def _draw_training(outcomes: Sequence[Outcome], targets: Errors) -> Any:
     _draw_curves(left, outcomes, losses, COLOURS[:2])
     _draw_curves(right, outcomes, errors, COLOURS[2:])
     for name, colour in zip(("u", "v", "p"), COLOURS[2:], strict=True):
-        right.axhline(vars(targets)[name], color=colour, linewidth=0.7, linestyle=(0, (1, 2)))
+        right.axhline(vars(targets)[name], color=colour, linewidth=0.5)
     left.set_title("loss and residual")
-    right.set_title("relative $L_2$ error (dotted: targets)")
+    right.set_title("relative $L_2$ error (thin lines: targets)")
     return figure
 
 
@@ -201,12 +201,17 @@ def _colour(
     )
     axes.set_aspect("equal")
     axes.set_xlim(grid.x[0], grid.x[-1])
+    axes.set_xticks(np.arange(grid.x[0], grid.x[-1] + 0.1, 0.5))
     axes.set_ylim(grid.y[0], grid.y[-1])
     return image
 
 
 def _centred(pressure: np.ndarray) -> np.ndarray:
     return pressure - pressure.mean()
+
+
+def _with_minus_sign(value: float) -> str:
+    return f"{value:.1f}".replace("-", "\N{MINUS SIGN}")
 
 
 def _scientific(value: float) -> str:

@@ -29,8 +29,8 @@ Field = Callable[[jax.Array], jax.Array]
 def exact_velocity(point: jax.Array) -> jax.Array:
     """Returns the exact velocity `(2,)` at one point `(2,)`.
 
-    >>> print(exact_velocity(jnp.array([0.0, 0.5])))
-    [ 2.0000000e+00 -1.3411044e-08]
+    >>> print(exact_velocity(jnp.array([0.0, 0.0]))[0])  # the flow stagnates behind a bar
+    0.0
     """
     x, y = point
     wake = jnp.exp(DECAY * x)

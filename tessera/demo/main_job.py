@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from rich.console import Console
+from rich.markup import escape
 from rich.progress import Progress
 
 from tessera.core.errors import Code, CompileError, TesseraError
@@ -30,7 +31,7 @@ FULL = Settings(
         interior=(20, 26),
         side=40,
         iterations=60,
-        loss=5e-7,
+        loss=1e-6,
         targets=Errors(u=1e-3, v=5e-3, p=3e-3, divergence=1e-12),
     ),
     seeds=3,
@@ -66,13 +67,14 @@ def perform(settings: Settings, quick: bool, seed: int, output: Path, console: C
     except (TesseraError, OSError) as error:
         problems = [" ".join(str(error).split())]
     for problem in problems:
-        console.print(f"[red]demo failed:[/] {problem}", soft_wrap=True)
+        console.print(f"[red]demo failed:[/] {escape(problem)}", soft_wrap=True)
     return 1 if problems else 0
 
 
 def _perform(
     settings: Settings, quick: bool, seed: int, output: Path, console: Console
 ) -> list[str]:
+    _require_seed(seed)
     _require_matplotlib()  # before the training it would waste
     output.mkdir(parents=True, exist_ok=True)
     quick_example.simulate_devices()
@@ -94,15 +96,24 @@ def _perform(
         problems=problems,
     )
     names = ", ".join(path.name for path in (*written, summary))
-    console.print(f"\nWritten to [bold]{output}/[/]: {names}", soft_wrap=True)
+    console.print(f"\nWritten to [bold]{escape(str(output))}/[/]: {names}", soft_wrap=True)
     return problems
+
+
+def _require_seed(seed: int) -> None:
+    if seed < 0:
+        raise CompileError(
+            Code.E_GRAPH_INVALID,
+            f"seed is {seed} but must not be negative.",
+            hints="give a seed of 0 or more",
+        )
 
 
 def _require_matplotlib() -> None:
     if importlib.util.find_spec("matplotlib") is None:
         raise CompileError(
             Code.E_DRIVER,
-            "demo: the figures need matplotlib, which is not installed.",
+            "the figures need matplotlib, which is not installed.",
             hints="pip install 'tessera[viz]'",
         )
 

@@ -49,7 +49,7 @@ def simulate_devices(count: int = DEVICES) -> None:
     if len(jax.devices()) < count:
         raise DistributedError(
             Code.E_TOPOLOGY,
-            f"demo: the quick example needs {count} devices but JAX has started with {len(jax.devices())}.",
+            f"the quick example needs {count} devices but JAX has started with {len(jax.devices())}.",
             hints="run the demo in a fresh process: tessera demo",
         )
 

@@ -3,9 +3,9 @@
     s = scale q k^T,   p = exp(s - L),   L = log(sum_j exp(s_j) + exp(sink)),   o = p v
     dv = p^T do,   ds = p (do v^T - rowsum(do o)),   dq = scale ds k,   dk = scale ds^T q
 
-On CPU both passes run over tiles of scores that stay in the cache. The forward keeps a running maximum and sum
-per row (online softmax: Milakov and Gimelshein 2018) and saves L; the backward visits each tile once, with five
-products (Dao et al. 2022; Dao 2023). Tiles that no query of theirs may see are skipped.
+On CPU both passes run over tiles of scores that stay in the cache. The forward keeps a running maximum and
+sum per row (online softmax: Milakov and Gimelshein 2018) and saves L; the backward visits each tile once,
+with five products (Dao et al. 2022; Dao 2023). Tiles in which no query sees a key are skipped.
 
 Inside, heads are (g, r): g key heads, each shared by r query heads.
 """
@@ -51,15 +51,15 @@ def flash_attention(
 ) -> Array:
     """Returns softmax(scale q k^T) v over the keys each query may see.
 
-    `q` is (B, H, Lq, D), `k` (B, G, Lk, D) and `v` (B, G, Lk, E), where G divides H and query head h reads key
-    head h G // H; or all three of rank 3, without heads. The result is (B, H, Lq, E) or (B, Lq, E), in the
-    promoted dtype of q, k and v; scores, statistics and sums are in at least fp32 (`accumulate`).
+    `q` is (B, H, Lq, D), `k` (B, G, Lk, D) and `v` (B, G, Lk, E), where G divides H and query head h reads
+    key head h G // H; or all three of rank 3, without heads. The result is (B, H, Lq, E) or (B, Lq, E), in
+    the promoted dtype of q, k and v; scores, statistics and sums are in at least fp32 (`accumulate`).
 
     Query i stands at position i + Lk - Lq, so the last query sees the last key, as in decoding.
-    `causal=True` hides later positions; `window=w` hides keys w or more positions back (with causal: a sliding
-    window of w keys, the query's own among them); `mask`, boolean and broadcastable to (B, H, Lq, Lk), is True
-    where a query may see a key. `sinks` (H,) are logits that join each softmax sum and carry no value. A query
-    that sees nothing gets zeros. `scale` defaults to 1 / sqrt(D).
+    `causal=True` hides later positions; `window=w` hides keys w or more positions back (with causal: a
+    sliding window of w keys, the query's own among them); `mask`, boolean and broadcastable to
+    (B, H, Lq, Lk), is True where a query may see a key. `sinks` (H,) are logits that join each softmax sum
+    and carry no value. A query that sees nothing gets zeros. `scale` defaults to 1 / sqrt(D).
 
     `block_q` and `block_k` are the tile sizes, hints like `block_d` (which no formulation here splits), also
     given as `params={...}`. Raises `E_SHAPE_MISMATCH` if shapes do not fit, `E_GRAPH_INVALID` for a value out
@@ -118,7 +118,7 @@ def _forward(
 
 @flash_attention.def_vjp
 def _backward(res: Residuals, ct: Array, **statics: Any) -> tuple[Array | None, ...]:
-    dq, dk, dv, dsinks = flash_attention_bwd(*res.operands, res.out, *res.saved, ct, **statics)
+    dq, dk, dv, dsinks = flash_attention_bwd.bind(*res.operands, res.out, *res.saved, ct, **statics)
     if dsinks is not None:
         dsinks = jnp.sum(dsinks, axis=tuple(range(dsinks.ndim - 2)))
     return dq, dk, dv, None, dsinks
@@ -212,7 +212,7 @@ def _per_head(sinks: Array, like: Array) -> Array:
     return sinks.astype(like.dtype).reshape((1,) * (like.ndim - 4) + (*sinks.shape, 1, 1))
 
 
-# -- the public call ------------------------------------------------------------------------------------------
+# -- the public call -----------------------------------------------------------------------------------
 
 
 @flash_attention.def_call
@@ -294,11 +294,11 @@ def _grouped_mask(mask: Array, shape: tuple[int, ...], columns: int) -> Array:
     batch, groups, shared, rows = shape
     array = to_array("flash_attention", "mask", mask)
     full = (batch, groups * shared, rows, columns)
-    sizes = (1,) * (4 - array.ndim) + array.shape
+    sizes = [1] * (4 - array.ndim) + list(array.shape)
     if len(sizes) > 4 or any(n not in (1, m) for n, m in zip(sizes, full, strict=True)):
         raise _mismatch(f"mask has shape {array.shape}", f"a shape that broadcasts to {full}")
-    heads = (1, 1) if sizes[1] == 1 else (groups, shared)
-    array = array.reshape(sizes[0], *heads, *sizes[2:])
+    outer, heads, *inner = sizes
+    array = array.reshape(outer, *((1, 1) if heads == 1 else (groups, shared)), *inner)
     return jnp.broadcast_to(array, (batch, *array.shape[1:]))
 
 
@@ -317,7 +317,7 @@ def _mismatch(problem: str, fix: str) -> CompileError:
     return CompileError(Code.E_SHAPE_MISMATCH, f"flash_attention: {problem}.", hints=fix)
 
 
-# -- over tiles -----------------------------------------------------------------------------------------------
+# -- over tiles ----------------------------------------------------------------------------------------
 
 
 def _tiles_pay(q: Array, k: Array, *_others: Any, **_statics: Any) -> bool:

@@ -86,7 +86,7 @@ def _forward(
 @layernorm.def_vjp
 def _backward(res: Residuals, ct: jax.Array, *, eps: float) -> Gradients:
     del eps
-    return layernorm_bwd(*res.operands, *res.saved, ct)
+    return layernorm_bwd.bind(*res.operands, *res.saved, ct)
 
 
 @define_op(
@@ -173,7 +173,7 @@ def _dots(
 def _block_gradients(
     weight: jax.Array | None, x: jax.Array, mean: jax.Array, scale: jax.Array, ct: jax.Array
 ) -> tuple[jax.Array, jax.Array, jax.Array]:
-    """Returns dx and the sums dw, db of one block of rows. On CPU a sum is fastest as a product with a vector."""
+    """Returns dx and the sums dw, db of a block of rows. On CPU a sum is fastest as a matrix product."""
     dtype = numerics.accumulator(x.dtype)
     rows, n = x.shape
     mean, scale, dy = mean.astype(dtype), scale.astype(dtype), ct.astype(dtype)

@@ -13,7 +13,6 @@ import jax.numpy as jnp
 import numpy as np
 from jax import lax
 
-from tessera.core import compat
 from tessera.core.op import Sample, define_op
 
 Elementwise = Callable[[jax.Array], jax.Array]
@@ -30,8 +29,10 @@ HALF_PI = tuple(
 # sin r = r + r^3 P(r^2) and cos r = 1 - r^2/2 + r^4 P(r^2), constant term first.
 SINE = tuple(np.float32(c) for c in (-0.16666655, 0.0083321556, -0.00019514632))
 COSINE = tuple(np.float32(c) for c in (0.041666646, -0.0013887309, 2.4432413e-05))
-# Adding 1.5 * 2^23 rounds to an integer, whose low bits are then the low bits of the sum.
+# Adding 1.5 * 2^23 rounds to an integer, whose bits are then the low bits of the sum. It is read from them:
+# XLA may simplify (x + c) - c to x.
 ROUND = np.float32(1.5 * 2**23)
+ROUND_BITS = ROUND.view(np.int32)
 SIGN = np.uint32(1 << 31)
 # sin x = x to half an ulp below it; the polynomial would flush subnormal numbers and lose the sign of -0.
 IDENTITY_BELOW = np.float32(2.0**-12)
@@ -91,30 +92,25 @@ def _cos_polynomial(x: jax.Array) -> jax.Array:
 
 def _guarded(inside: Elementwise, anywhere: Elementwise, x: jax.Array) -> jax.Array:
     """Applies `inside` if every |x| is below the limit, else `anywhere`."""
-
-    def run(x: jax.Array) -> list[jax.Array]:
-        wide = x.astype(jnp.float32)
-        return [lax.cond(_all_inside(wide), inside, anywhere, wide).astype(x.dtype)]
-
-    return compat.in_auto_mode(run, [x])(x)[0]
+    wide = x.astype(jnp.float32)
+    return lax.cond(_all_inside(wide), inside, anywhere, wide).astype(x.dtype)
 
 
 def _all_inside(x: jax.Array) -> jax.Array:
-    """Returns whether every |x| is below the limit, reading x once when its sum of squares says so.
+    """Returns whether every |x| is below the limit, reading x once when its sums of squares say so.
 
-    XLA's CPU maximum may drop a NaN and what came before it, so the sum of squares, which cannot, must say
-    that there is none. Dots and plain reductions run at memory speed; a reduction of `abs(x) < LIMIT` does not.
+    XLA's CPU maximum may drop a NaN and what came before it, so the sums, which cannot, must say that there
+    is none. Plain reductions run at memory speed; one of `abs(x) < LIMIT` does not.
     """
-    everything = tuple(range(x.ndim))
-    squares = lax.dot_general(x, x, ((everything, everything), ((), ())))
+    rows = jnp.atleast_1d(x)
+    squares = jnp.sum(rows * rows, axis=-1)
 
     def by_extremes(x: jax.Array, no_nan: jax.Array) -> jax.Array:
         return no_nan & (jnp.max(x, initial=0) < LIMIT) & (jnp.min(x, initial=0) > -LIMIT)
 
     # Both branches return something of `squares`, so that they vary over the same mesh axes in shard_map.
-    return lax.cond(
-        squares < LIMIT * LIMIT, lambda _, no_nan: no_nan, by_extremes, x, squares == squares
-    )
+    small, no_nan = jnp.all(squares < LIMIT * LIMIT), jnp.all(squares == squares)
+    return lax.cond(small, lambda _, no_nan: no_nan, by_extremes, x, no_nan)
 
 
 def _sin_inside(x: jax.Array) -> jax.Array:
@@ -129,9 +125,9 @@ def _cos_inside(x: jax.Array) -> jax.Array:
 
 
 def _reduced(x: jax.Array) -> tuple[jax.Array, jax.Array, jax.Array]:
-    """Returns the quadrant n (modulo 4, in the low bits) and the sine and cosine of x - n pi/2."""
-    shifted = x * TWO_OVER_PI + ROUND
-    n = shifted - ROUND
+    """Returns the quadrant n and the sine and cosine of x - n pi/2."""
+    quadrant = lax.bitcast_convert_type(x * TWO_OVER_PI + ROUND, jnp.int32) - ROUND_BITS
+    n = quadrant.astype(jnp.float32)
     exact = (x - n * HALF_PI[0]) - n * HALF_PI[1]
     third = n * HALF_PI[2]
     r = exact - third
@@ -141,7 +137,7 @@ def _reduced(x: jax.Array) -> tuple[jax.Array, jax.Array, jax.Array]:
     sine = r + ((((SINE[2] * z + SINE[1]) * z + SINE[0]) * z) * r + tail)
     curved = (((COSINE[2] * z + COSINE[1]) * z + COSINE[0]) * z) * z
     cosine = (one - half * z) + curved  # the tail would add at most 0.4 ulp here
-    return lax.bitcast_convert_type(shifted, jnp.uint32), sine, cosine
+    return quadrant.astype(jnp.uint32), sine, cosine
 
 
 def _in_quadrant(quadrant: jax.Array, sine: jax.Array, cosine: jax.Array) -> jax.Array:

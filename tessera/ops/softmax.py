@@ -14,11 +14,11 @@ from tessera.core.operands import to_array
 def softmax(x: jax.Array, *, axis: int, stable: bool = True) -> jax.Array:
     """Returns exp(x) / sum(exp(x)) along an axis.
 
-    `x` is a float array of any shape with that axis; the result has its shape and dtype and is computed in at
-    least fp32. The maximum along the axis is subtracted first, so finite input gives finite output in [0, 1].
-    Minus infinity has weight 0; a row that is minus infinity throughout, or holds plus infinity or NaN, has no
-    softmax and gives NaN. `stable=False` leaves the shift out: a value above 88 (fp32) then overflows to NaN.
-    Raises `E_SHAPE_MISMATCH` if the axis does not exist.
+    `x` is a float array of any shape with that axis; the result has its shape and dtype and is computed in
+    at least fp32. The maximum along the axis is subtracted first, so finite input gives finite output in
+    [0, 1]. Minus infinity has weight 0; a row that is minus infinity throughout, or holds plus infinity or
+    NaN, has no softmax and gives NaN. `stable=False` leaves the shift out: a value above 88 (fp32) then
+    overflows to NaN. Raises `E_SHAPE_MISMATCH` if the axis does not exist.
 
     The backward is dx = y (dy - sum(dy y)).
 

@@ -14,7 +14,7 @@ from tessera.pde.forward_laplacian import CALLS
 # mode stores for it. On CPU a chunk should stay within the core's own cache (measured best, for networks 128
 # wide: 64 to 256 points with 2 or 3 coordinates, 8 to 32 with 100); a GPU wants all its lanes filled.
 LAYER_BYTES = {"cpu": 2**20, "gpu": 2**28, "tpu": 2**28}
-STORED_BYTES = {"cpu": 2**22, "gpu": 2**30, "tpu": 2**30}
+STORED_BYTES = {"cpu": 5 * 2**20, "gpu": 2**30, "tpu": 2**30}
 FEWEST_POINTS = 8
 MOST_POINTS = {"cpu": 256}
 

@@ -158,7 +158,7 @@ def _zeros_like(x: Any, operands: Sequence[jax.Array]) -> jax.Array:
 
 
 def _trace(residual: Callable[[Points], jax.Array], points: Points, count: int) -> ClosedJaxpr:
-    part = jax.tree.map(lambda x: x[:count], points)
+    part = jax.tree.map(lambda x: split(x, count)[0], points)
     network, shape = jax.make_jaxpr(residual, return_shape=True)(part)
     if not isinstance(shape, jax.ShapeDtypeStruct):
         raise CompileError(
