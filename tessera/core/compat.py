@@ -4,6 +4,7 @@ Supported: JAX 0.10.2 (Python 3.11) to 0.12 (Python 3.12 and later).
 """
 
 from collections.abc import Callable, Sequence
+from functools import cache, partial
 from typing import Any, cast
 
 import jax
@@ -60,6 +61,27 @@ def devices_of(ctx: Any) -> int:
 def is_key(x: Any) -> bool:
     """Returns whether an array is a typed PRNG key array."""
     return jnp.issubdtype(x.dtype, jax.dtypes.prng_key)
+
+
+def partitioned_by_the_compiler(
+    function: Callable[..., list[Any]], operands: Sequence[Any], results: Sequence[Any]
+) -> Callable[..., list[Any]]:
+    """Returns a function to lower for these types whose inside need not name shardings, as in Auto mode."""
+    if not any(map(explicitly_sharded, operands)):
+        return function
+    return _in_auto_mode_to(function, tuple(result.sharding for result in results))
+
+
+@cache
+def _in_auto_mode_to(
+    function: Callable[..., list[Any]], shardings: tuple[Any, ...]
+) -> Callable[..., list[Any]]:
+    def run(*operands: Any, **params: Any) -> list[Any]:
+        body = partial(function, **params)
+        with jax.sharding.use_abstract_mesh(shardings[0].mesh):
+            return cast(Any, jax.sharding.auto_axes(body, out_sharding=list(shardings)))(*operands)
+
+    return run
 
 
 def platform_of(ctx: Any) -> str | None:

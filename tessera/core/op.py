@@ -28,7 +28,7 @@ from tessera.core import compat
 from tessera.core.dims import Signature, Term, parse, parse_terms
 from tessera.core.errors import Code, CompileError
 from tessera.core.operands import check_kind, promote_floats, share_varying_axes, to_array
-from tessera.core.primitive import make_primitive
+from tessera.core.primitive import EXPANSIONS, make_primitive
 from tessera.core.samples import Draw, Sample
 
 __all__ = ["Algorithm", "Draw", "Op", "Residuals", "Sample", "define_op", "registered_ops"]
@@ -181,6 +181,7 @@ class Op(Generic[P, R]):
         It is linear in the tangents; one that is None is zero.
         """
         self._jvp = function
+        EXPANSIONS.pop(self._primitive)  # whoever looked inside would miss the tangent map
         return function
 
     def def_algorithm(

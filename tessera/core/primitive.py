@@ -24,7 +24,7 @@ from tessera.core.dims import Signature
 Flat = Callable[..., list[jax.Array]]
 # Given the lowering context, the operand types and the parameters: the function to lower.
 Choose = Callable[[Any, Sequence[Any], dict[str, Any]], Flat]
-# Every Tessera primitive's function, for interpreters that want to look inside one.
+# The function of every Tessera primitive that is best differentiated by looking inside, for interpreters.
 EXPANSIONS: dict[Primitive, Flat] = {}
 # The signature of the operands that are present under these parameters.
 SignatureOf = Callable[[dict[str, Any]], Signature]
@@ -59,6 +59,8 @@ def make_primitive(
 
     def lower(ctx: Any, *operands: Any, **params: Any) -> Any:
         chosen = function if choose is None else choose(ctx, ctx.avals_in, params)
+        if chosen is not function:
+            chosen = compat.partitioned_by_the_compiler(chosen, ctx.avals_in, ctx.avals_out)
         # Through jit, so that the same op at the same sizes is traced once and lowered once per module.
         return mlir.lower_fun(_compiled(name, chosen, **params), multiple_results=True)(
             ctx, *operands

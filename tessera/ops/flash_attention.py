@@ -324,7 +324,7 @@ def _tiles_pay(q: Array, k: Array, *_others: Any, **_statics: Any) -> bool:
     return q.shape[-2] * k.shape[-2] >= SMALLEST_SCORES
 
 
-@flash_attention.def_algorithm("tiles", platforms=("cpu",), when=_tiles_pay)
+@flash_attention.def_algorithm("tiles", platforms=("cpu",), when=_tiles_pay, partitions=True)
 def _forward_tiles(
     q: Array,
     k: Array,
@@ -394,7 +394,7 @@ def _columns_like(k: Array, x: Array) -> Array:
     return x[..., : k.shape[-2], :].reshape(k.shape).astype(k.dtype)
 
 
-@flash_attention_bwd.def_algorithm("tiles", platforms=("cpu",), when=_tiles_pay)
+@flash_attention_bwd.def_algorithm("tiles", platforms=("cpu",), when=_tiles_pay, partitions=True)
 def _backward_tiles(
     q: Array,
     k: Array,

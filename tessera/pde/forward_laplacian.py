@@ -8,6 +8,7 @@ import jax
 import jax.numpy as jnp
 from jax.extend.core import ClosedJaxpr, Jaxpr, Literal
 
+from tessera.core.primitive import EXPANSIONS
 from tessera.pde.jet import Jet, constant, laplacian_or_zeros, seed
 from tessera.pde.rules import propagate
 
@@ -53,6 +54,8 @@ def _evaluate(equation: Any, operands: Sequence[Jet]) -> list[Jet]:
         return interpret(inner.jaxpr, inner.consts, operands)
     if name == "checkpoint":
         return _interpret_checkpointed(equation, operands)
+    if equation.primitive in EXPANSIONS:
+        return _interpret_op(equation, operands)
     return propagate(equation, apply, operands)
 
 
@@ -60,6 +63,13 @@ def _interpret_checkpointed(equation: Any, operands: Sequence[Jet]) -> list[Jet]
     params = equation.params
     run = partial(interpret, params["jaxpr"], ())
     return jax.checkpoint(run, prevent_cse=params["prevent_cse"], policy=params["policy"])(operands)
+
+
+def _interpret_op(equation: Any, operands: Sequence[Jet]) -> list[Jet]:
+    """A Tessera op is its reference, which the rules for the primitives in it know well."""
+    reference = partial(EXPANSIONS[equation.primitive], **equation.params)
+    inner = jax.make_jaxpr(reference)(*(jet.value for jet in operands))
+    return interpret(inner.jaxpr, inner.consts, operands)
 
 
 def _as_function(equation: Any) -> Callable[..., list[jax.Array]]:
