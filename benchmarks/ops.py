@@ -180,7 +180,7 @@ def _check(case: Case, expected: Any, found: Any) -> None:
 
 
 def measure_import(clock: str) -> dict[str, Any]:
-    """Returns the record of JAX with every Tessera module against JAX alone, in fresh processes, alternated."""
+    """Returns the record of JAX with Tessera's modules against JAX alone, in fresh processes, alternated."""
     seconds: dict[str, list[float]] = {"import jax": [], TESSERA_IMPORT: []}
     for _ in range(IMPORT_ROUNDS):
         for statement, found in seconds.items():
