@@ -5,13 +5,26 @@ Supported: JAX 0.10.2 (Python 3.11) to 0.12 (Python 3.12 and later).
 
 from collections.abc import Callable, Sequence
 from functools import cache, partial
-from typing import Any, cast
+from typing import Any, TypeAlias, cast
 
 import jax
+import jax.extend.core
 import jax.numpy as jnp
 from jax.experimental import jet as _jet
 
 jet_rules: dict[Any, Any] = _jet.jet_rules
+
+
+# A traced function: `jaxpr`, `consts` and `out_avals`. JAX is folding the class into Jaxpr, so its name and
+# what a type checker knows of it differ from version to version.
+ClosedJaxpr: TypeAlias = Any
+
+_jaxprs: Any = jax.extend.core
+
+
+def evaluate(jaxpr: Any, consts: Sequence[Any], *operands: Any) -> list[Any]:
+    """Returns the results of a jaxpr, whose constants were hoisted, for operands."""
+    return _jaxprs.jaxpr_as_fun(_jaxprs.ClosedJaxpr(jaxpr, list(consts)))(*operands)
 
 
 # JAX adds its settings to the config object at run time, out of a type checker's sight.

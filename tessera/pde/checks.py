@@ -4,8 +4,8 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
-from jax.extend.core import ClosedJaxpr
 
+from tessera.core.compat import ClosedJaxpr
 from tessera.core.errors import Code, CompileError
 
 

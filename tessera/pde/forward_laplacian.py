@@ -6,8 +6,9 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
-from jax.extend.core import ClosedJaxpr, Jaxpr, Literal
+from jax.extend.core import Jaxpr, Literal
 
+from tessera.core.compat import ClosedJaxpr
 from tessera.core.primitive import EXPANSIONS
 from tessera.pde.jet import Jet, constant, laplacian_or_zeros, seed
 from tessera.pde.rules import propagate

@@ -8,9 +8,10 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 from jax.custom_derivatives import SymbolicZero
-from jax.extend.core import ClosedJaxpr, Jaxpr, jaxpr_as_fun
+from jax.extend.core import Jaxpr
 
 from tessera.core import compat, numerics
+from tessera.core.compat import ClosedJaxpr
 from tessera.core.errors import Code, CompileError
 from tessera.pde.checks import require_callable
 from tessera.pde.chunks import FEWEST_POINTS, STORED_BYTES, choose_chunk, join, split, stored_bytes
@@ -82,7 +83,7 @@ def _chunk_sum(
     plan: _Plan, consts: Sequence[jax.Array], part: tuple[tuple[jax.Array, ...], jax.Array]
 ) -> jax.Array:
     points, kept = part
-    (result,) = jaxpr_as_fun(ClosedJaxpr(plan.residual, consts))(*points)
+    (result,) = compat.evaluate(plan.residual, consts, *points)
     result = result.astype(numerics.accumulator(result.dtype))
     squares = jnp.sum((result * result).reshape(plan.chunk, -1), axis=1)
     return jnp.sum(squares if plan.total % plan.chunk == 0 else jnp.where(kept, squares, 0))

@@ -5,8 +5,9 @@ from collections.abc import Callable
 
 import jax
 import jax.numpy as jnp
-from jax.extend.core import ClosedJaxpr, jaxpr_as_fun
+from jax.extend.core import jaxpr_as_fun
 
+from tessera.core.compat import ClosedJaxpr
 from tessera.core.errors import Code, CompileError
 from tessera.pde.checks import require_callable, require_field, require_points, require_vector
 from tessera.pde.chunks import LAYER_BYTES, choose_chunk, map_points, widest_layer
