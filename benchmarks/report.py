@@ -85,7 +85,7 @@ HEADER = (
 
 def target_of(record: Record) -> Target | None:
     """Returns the target of a record, or None if it has none."""
-    if record["candidate"] not in ("tessera", "import tessera"):
+    if record["candidate"] != "tessera":
         return None
     targets = TARGETS.get(record["baseline"], ())
     return next((t for start, t in targets if record["case"].startswith(start)), None)

@@ -114,3 +114,7 @@ def one_line(error: Exception) -> str:
     else:
         text = f"{type(error).__name__}: {error}"
     return " ".join(text.split())
+
+
+if __name__ == "__main__":
+    main()

@@ -7,13 +7,15 @@ import sys
 from pathlib import Path
 
 import jax
+import jax.numpy as jnp
 import pytest
 from typer.testing import CliRunner
 
 import tessera
 from tessera import cli, demo
+from tessera.core.dims import parse
 from tessera.core.errors import Code, CompileError
-from tessera.core.op import registered_ops
+from tessera.core.op import Op, Sample, registered_ops
 from tessera.runtime import allocator, choice, versions
 
 needs_glibc = pytest.mark.skipif(
@@ -27,10 +29,9 @@ def invoke(*arguments: str):
 
 
 def tessera_command(*arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
-    """Returns the result of the installed command, run in a process of its own."""
-    program = "from tessera.cli import main; main()"
+    """Returns the result of the command, run in a process of its own."""
     return subprocess.run(
-        [sys.executable, "-c", program, *arguments],
+        [sys.executable, "-m", "tessera", *arguments],
         capture_output=True,
         text=True,
         env={**os.environ, **environment},
@@ -71,6 +72,12 @@ def test_a_negative_seed_is_refused():
     assert invoke("demo", "--seed", "-1").exit_code == 2
 
 
+def test_the_module_of_the_command_is_the_command():
+    done = subprocess.run([sys.executable, "-m", "tessera.cli", "demonstrate"], capture_output=True)
+    assert done.returncode == 2
+    assert b"demonstrate" in done.stderr
+
+
 class TestFailures:
     @staticmethod
     def fail(monkeypatch, error):
@@ -88,6 +95,7 @@ class TestFailures:
                 "tessera: demo: no such case [E_GRAPH_INVALID]; use another",
             ),
             (OSError("disk\nfull"), "tessera: OSError: disk full"),
+            (ImportError("install it"), "tessera: ImportError: install it"),
         ],
     )
     def test_a_failure_is_one_line_and_a_status(self, monkeypatch, capsys, error, line):
@@ -126,8 +134,7 @@ class TestRun:
             "print('ready', flush=True)\n"
             "time.sleep(60)\n"
         )
-        program = "from tessera.cli import main; main()"
-        command = [sys.executable, "-c", program, "run", write(tmp_path, text)]
+        command = [sys.executable, "-m", "tessera", "run", write(tmp_path, text)]
         with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
             assert process.stdout is not None
             assert process.stdout.readline() == "ready\n"
@@ -216,6 +223,19 @@ class TestDoctor:
             found = choice.choose(op, "cpu")
             assert found.runs[-1] == "reference"
             assert set(found.runs[:-1]) <= set(op.algorithms)
+
+    def test_the_reason_says_which_algorithm_for_which_inputs_on_how_many_devices(self):
+        # Not by `define_op`, which would register it.
+        doubled = Op(lambda x: x + x, parse("*b -> *b"), "float", "doubled")
+        doubled.samples = (Sample((2, 3)),)
+        doubled.def_algorithm("wide", platforms=("cpu",), when=lambda x: x.size > 99)(jnp.add)
+        doubled.def_algorithm("plain", platforms=("cpu",), partitions=True)(jnp.add)
+        found = choice.choose(doubled, "cpu")
+        assert found.runs == ("wide", "plain", "reference")
+        assert found.reason == (
+            "wide for large inputs on one device; plain for any input on any number of devices; "
+            "the reference otherwise"
+        )
 
     def test_no_algorithm_is_chosen_for_an_unknown_platform(self):
         assert all(choice.choose(op, "abacus").runs == ("reference",) for op in registered_ops())

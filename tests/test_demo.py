@@ -1,5 +1,6 @@
 """The main job at a tiny size: what it writes, what it prints, and how it fails."""
 
+import contextlib
 import io
 import json
 from dataclasses import replace
@@ -11,7 +12,7 @@ import numpy as np
 import pytest
 from rich.console import Console
 
-from tessera.demo import comparison, main_job, training
+from tessera.demo import comparison, figures, main_job, report, training
 from tessera.demo.comparison import HESSIAN, NESTED, OURS, Size
 from tessera.demo.levenberg_marquardt import Term
 from tessera.demo.main_job import FULL, QUICK, Settings
@@ -33,22 +34,25 @@ TINY = Settings(
 UNREACHABLE = replace(TINY.plan.targets, u=1e-15)
 
 
-def perform(settings: Settings, output: Path) -> tuple[int, str]:
-    text = io.StringIO()
-    code = main_job.perform(settings, True, 0, output, Console(file=text, width=80))
-    return code, text.getvalue()
+def perform(settings: Settings, output: Path, seed: int = 0) -> tuple[int, str, str]:
+    """Returns the exit code and what went to the console and to stderr."""
+    text, errors = io.StringIO(), io.StringIO()
+    with contextlib.redirect_stderr(errors):
+        code = main_job.perform(settings, True, seed, output, Console(file=text, width=80))
+    return code, text.getvalue(), errors.getvalue()
 
 
 @pytest.fixture(scope="module")
 def tiny(tmp_path_factory: pytest.TempPathFactory) -> tuple[int, str, Path]:
     output = tmp_path_factory.mktemp("demo") / "made" / "here"
-    return *perform(TINY, output), output
+    code, text, errors = perform(TINY, output)
+    assert errors == ""
+    return code, text, output
 
 
 def test_a_run_that_reaches_its_targets_ends_with_zero(tiny: tuple[int, str, Path]):
     code, text, _ = tiny
     assert code == 0, text
-    assert "demo failed" not in text
 
 
 def test_the_figures_are_written_and_show_something(tiny: tuple[int, str, Path]):
@@ -91,11 +95,11 @@ def test_training_leaves_the_default_precision_alone(tiny: tuple[int, str, Path]
 
 def test_a_missed_target_says_which_and_ends_with_one(tmp_path: Path):
     plan = replace(TINY.plan, targets=UNREACHABLE)
-    code, text = perform(replace(TINY, plan=plan, seeds=1, sizes=()), tmp_path)
+    code, text, errors = perform(replace(TINY, plan=plan, seeds=1, sizes=()), tmp_path)
     assert code == 1
-    failed = [line for line in text.splitlines() if "demo failed" in line]
-    assert "seed 0: u is" in failed[0]
-    assert "must be below 1.0e-15" in failed[0]
+    assert "demo failed" not in text
+    assert errors.startswith("demo failed: seed 0: u is")
+    assert "must be below 1.0e-15" in errors.splitlines()[0]
     assert json.loads((tmp_path / "summary.json").read_text())["passed"] is False
 
 
@@ -108,33 +112,56 @@ def test_training_that_meets_nan_says_so_in_one_line(
         ]
 
     monkeypatch.setattr(training, "_terms", broken)
-    code, text = perform(TINY, tmp_path)
+    code, _, errors = perform(TINY, tmp_path)
     assert code == 1
-    failed = text[text.index("demo failed") :].strip()
-    assert "the loss is nan at iteration 0" in failed
-    assert "\n" not in failed
+    assert "the loss is nan at iteration 0" in errors
+    assert errors.count("\n") == 1
 
 
-def test_an_output_that_cannot_be_written_is_one_line(tmp_path: Path):
+def test_a_file_in_place_of_the_output_is_one_line_before_any_work(tmp_path: Path):
     in_the_way = tmp_path / "file"
     in_the_way.write_text("")
-    code, text = perform(TINY, in_the_way)
-    assert code == 1
-    assert text.strip().count("\n") == 0
-    assert text.startswith("demo failed:")
+    line = f"demo failed: {in_the_way} is a file, not a directory\n"
+    assert perform(TINY, in_the_way) == (1, "", line)
+
+
+@pytest.mark.skipif(not Path("/proc/self").exists(), reason="needs a folder nobody can write to")
+def test_an_output_that_cannot_be_written_is_one_line_before_any_work():
+    code, text, errors = perform(TINY, Path("/proc"))
+    assert (code, text) == (1, "")
+    assert errors.startswith("demo failed: cannot write to /proc: ")
+    assert errors.count("\n") == 1
+
+
+def test_trying_the_output_leaves_nothing_behind(tmp_path: Path):
+    main_job._require_writable(tmp_path / "made")
+    assert [path.name for path in tmp_path.rglob("*")] == ["made"]
 
 
 def test_a_missing_matplotlib_names_the_extra(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr(main_job.importlib.util, "find_spec", lambda name: None)
-    code, text = perform(TINY, tmp_path)
-    assert code == 1
-    assert "pip install 'tessera[viz]'" in text
+    with pytest.raises(ImportError, match=r"pip install 'tessera\[viz\]'"):
+        perform(TINY, tmp_path)
 
 
 def test_a_negative_seed_is_one_line(tmp_path: Path):
-    text = io.StringIO()
-    assert main_job.perform(TINY, True, -1, tmp_path, Console(file=text, width=80)) == 1
-    assert text.getvalue().startswith("demo failed: seed is -1")
+    code, _, errors = perform(TINY, tmp_path, seed=-1)
+    assert code == 1
+    assert errors.startswith("demo failed: seed is -1")
+
+
+@pytest.mark.parametrize("seeds", [1, 2])
+def test_the_legend_tells_seeds_apart_only_if_there_are_several(seeds: int):
+    error = Errors(u=0.1, v=0.1, p=0.1, divergence=0.1)
+    history = (Point(0, 1.0, 1.0, error, 0.0), Point(1, 0.5, 0.5, error, 1.0))
+    outcomes = [Outcome(seed, history, training.exact_fields()) for seed in range(seeds)]
+    for axes in figures._draw_training(outcomes, FULL.plan.targets).axes:
+        names = [text.get_text() for text in axes.get_legend().get_texts()]
+        assert [name for name in names if "seed" in name] == ["seed 0", "seed 1"][: 2 * (seeds - 1)]
+
+
+def test_the_comparison_says_what_its_ratios_are():
+    assert "ratio: median over rounds" in str(report.comparison_table([]).caption)
 
 
 def test_errors_that_are_not_numbers_miss_their_targets():

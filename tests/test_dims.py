@@ -16,6 +16,7 @@ def test_text_round_trips():
         "() -> ()",
         "*b n@axis *c -> *b *c",
         "*b 3 -> *b",
+        "i j, i|1 j|1 -> i j",
     ):
         assert str(parse(text)) == text
         assert parse(str(parse(text))) == parse(text)
@@ -31,6 +32,13 @@ def test_an_optional_group_may_be_present_or_absent():
     assert bind("*b k, [*b] k -> *b", (2, 4), (4,))["b"] == (2,)
     with pytest.raises(CompileError, match="axes 'b'"):
         bind("*b k, [*b] k -> *b", (2, 4), (3, 4))
+
+
+def test_an_axis_of_one_may_stand_for_the_whole():
+    assert bind("i, i|1 -> i", (4,), (1,)) == {"i": 4}
+    assert bind("i, i|1 -> i", (4,), (4,)) == {"i": 4}
+    with pytest.raises(CompileError, match="'i' is 4"):
+        bind("i, i|1 -> i", (4,), (2,))
 
 
 def test_an_axis_stands_where_the_static_argument_says():

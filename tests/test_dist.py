@@ -120,7 +120,14 @@ def test_too_few_devices_name_the_flag_that_simulates_them():
         ({"axes": []}, "names"),
         ({"axes": ["dp"], "devices": [0, 0, 1]}, "ids repeat"),
         ({"axes": ["dp"], "devices": []}, "no devices"),
-        ({"axes": ["dp"], "devices": [-1]}, "not a device"),
+        ({"axes": None}, "axes is None"),
+        ({"axes": ["dp"], "devices": [-1]}, "-1, which is not a device"),
+        ({"axes": ["dp"], "devices": [0.5]}, "0.5, which is not a device"),
+        ({"axes": ["dp"], "devices": [True]}, "True, which is not a device"),
+        ({"axes": ["dp"], "devices": 8}, "devices is 8"),
+        ({"axes": ["dp"], "shape": 2}, "shape is 2"),
+        ({"axes": ["dp"], "shape": (2.0,)}, "shape (2.0,)"),
+        ({"axes": ["dp"], "shape": (True,)}, "shape (True,)"),
         ({"axes": ["a", "b"], "devices": [[0, 1], [2]]}, "equal lengths"),
         ({"axes": ["dp"], "devices": [[0, 1], [2, 3]]}, "2 deep"),
         ({"axes": ["a", "b"], "devices": [[0, 1], [2, 3]], "shape": (4, 1)}, "nested"),
@@ -133,6 +140,14 @@ def test_a_mesh_that_cannot_be_says_why(arguments, says):
     error = raised(lambda: dist.Mesh(**arguments), CompileError)
     assert error.code is Code.E_GRAPH_INVALID
     assert says in error.message
+
+
+def test_numpy_integers_are_integers():
+    one, two = np.int64(1), np.int64(2)
+    mesh = dist.Mesh(axes=["dp"], devices=[np.int64(0), one], shape=(two,))
+    assert mesh == line(2)
+    assert dist.ShardSpec((one,), ("dp",)) == dist.ShardSpec((1,), ("dp",))
+    assert dist.tensor((two, one), layout=ROWS, mesh=mesh).shape == (2, 1)
 
 
 def test_partitioned_devices_cannot_be_named():
@@ -194,6 +209,19 @@ def test_replicate_partitions_nothing():
         (lambda: dist.ShardSpec(("row", "col"), ("dp",)), "2 array axes but 1"),
         (lambda: dist.ShardSpec(("row", "col"), ("dp", "dp")), "twice"),
         (lambda: dist.ShardSpec(("row",), ("dp",), replicate=True), "both"),
+        (lambda: dist.ShardSpec((0.5,), ("dp",)), "0.5"),
+        (lambda: dist.ShardSpec(0.5, "dp"), "0.5"),
+        (lambda: dist.ShardSpec((True,), ("dp",)), "True"),
+        (lambda: dist.ShardSpec(("row",), (1,)), "1 is not the name"),
+        (lambda: dist.ShardSpec((["row"],), ("dp",)), "['row'] is not"),
+        (lambda: dist.ShardSpec(("row",), ("dp",)).partition_spec(0), "rank 0"),
+        (lambda: dist.tensor((8, 8), layout=[0], mesh=line()), "has 0"),
+        (lambda: dist.tensor((8, 8), layout=[True], mesh=line()), "has True"),
+        (lambda: dist.tensor((8, 8), layout=["dp", "dp"], mesh=line()), "'dp' twice"),
+        (lambda: dist.tensor((8, 8), layout=[("dp", "dp")], mesh=line()), "'dp' twice"),
+        (lambda: dist.tensor((8, 8), layout=3, mesh=line()), "layout is 3"),
+        (lambda: dist.tensor((8, 8), layout=np.array(["dp"]), mesh=line()), "not a layout"),
+        (lambda: dist.shard(jnp.ones(8), 3, mesh=line()), "dist.shard: layout is 3"),
         (lambda: dist.ShardSpec((2,), ("dp",)).partition_spec(2), "axis 2"),
         (lambda: dist.tensor((8, 8), layout=dist.ShardSpec((0,), ("pp",)), mesh=line()), "'pp'"),
         (lambda: dist.tensor((8, 8), mesh=line()), "needs a layout"),
@@ -206,6 +234,19 @@ def test_a_layout_that_cannot_be_says_why(call, says):
     error = raised(call, LaunchError)
     assert error.code is Code.E_LAUNCH_BAD_LAYOUT
     assert says in error.message
+    assert error.hints
+
+
+@pytest.mark.parametrize(
+    "spec", [ROWS, dist.ShardSpec(), dist.Replicate(), dist.ShardSpec((0, -1), ("tp", "dp"))]
+)
+def test_a_layout_is_shown_as_the_call_that_makes_it(spec):
+    assert eval(repr(spec), {"ShardSpec": dist.ShardSpec}) == spec
+
+
+def test_a_layout_may_be_the_partition_spec_of_jax():
+    x = dist.tensor((2, 8), layout=P(None, ("tp", "dp")), mesh=grid())
+    assert x.sharding.spec == P(None, ("tp", "dp"))
 
 
 @pytest.mark.parametrize("layout", [ROWS, "sharded", ("dp",)])
@@ -221,6 +262,55 @@ def test_a_layout_without_a_mesh_says_so():
 
 
 # -- arrays -------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("shape", [(-8, 8), (8.0, 8.0), (True,), ((8, 8),), ("row",)])
+def test_a_tuple_that_is_no_shape_is_not_taken_for_data(shape):
+    error = raised(lambda: dist.tensor(shape, layout=ROWS, mesh=line(2)), CompileError)
+    assert error.code is Code.E_GRAPH_INVALID
+    assert error.message == f"dist.tensor: {shape} is not a shape."
+    assert "data is a list or an array" in str(error)
+
+
+@pytest.mark.parametrize("count", [8, np.int64(8)])
+def test_an_integer_is_no_shape(count):
+    error = raised(lambda: dist.tensor(count, layout=ROWS, mesh=line(2)), CompileError)
+    assert error.code is Code.E_GRAPH_INVALID
+    assert "(8,)" in str(error)
+
+
+@pytest.mark.parametrize(
+    ("call", "says"),
+    [
+        (lambda: dist.tensor((8,), layout=ROWS, mesh=line().jax), "dist.tensor: mesh"),
+        (lambda: dist.tensor((8,), layout=ROWS, mesh=8), "dist.tensor: mesh is 8"),
+        (lambda: dist.tensor((8,), layout=ROWS, mesh=line(), initializer=1), "initializer is 1"),
+        (
+            lambda: dist.tensor((8,), layout=ROWS, mesh=line(), dtype="f3"),
+            "dist.tensor: unknown dtype",
+        ),
+        (
+            lambda: dist.tensor([1.0], layout=ROWS, mesh=line(), dtype="f3"),
+            "dist.tensor: unknown dtype",
+        ),
+        (lambda: dist.inspect(np.ones(8)), "dist.inspect: the argument is a ndarray"),
+        (lambda: dist.sharding_valid([1]), "dist.sharding_valid: the argument is a list"),
+        (lambda: dist.tensor_like(jax.ShapeDtypeStruct((8,), np.float32)), "ShapeDtypeStruct"),
+        (lambda: jax.jit(dist.tensor_like)(jnp.ones(8)), "traced"),
+    ],
+)
+def test_an_argument_of_another_kind_is_named(call, says):
+    error = raised(call, CompileError)
+    assert error.code is Code.E_GRAPH_INVALID
+    assert says in error.message
+
+
+@pytest.mark.parametrize("given", [(8, 2), np.ones((8, 2), np.float32), jnp.ones((8, 2))])
+def test_a_compiled_function_keeps_the_layout_of_an_array_it_makes(given):
+    make = functools.partial(dist.tensor, given, layout=ROWS, mesh=line())
+    compiled = jax.jit(make)()
+    assert compiled.sharding.is_equivalent_to(make().sharding, 2)
+    np.testing.assert_array_equal(compiled, make())
 
 
 def test_shards_hold_their_part_of_the_data():
@@ -347,6 +437,12 @@ def test_resharding_constrains_a_compiled_function_and_its_derivative():
     np.testing.assert_array_equal(jax.jit(jax.grad(loss))(x), 2 * np.arange(8.0))
     batched = jax.vmap(lambda v: dist.shard(v, ROWS, mesh=line()))(jnp.ones((3, 8)))
     np.testing.assert_array_equal(batched, np.ones((3, 8)))
+
+
+@pytest.mark.parametrize("name", ["axes_of", "layout_sharding", "place", "reachable_mesh"])
+def test_what_serves_the_ops_is_there_but_not_public(name):
+    assert callable(vars(dist)[name])
+    assert name not in dist.__all__
 
 
 def test_the_layout_propagates_through_plain_operations():

@@ -104,6 +104,9 @@ def test_complex_products_equal_numpy():
         ({"epilogue": "relu", "bias": BIAS}, "does not use it"),
         ({"epilogue": {"activation": "swish"}}, "unknown activation 'swish'"),
         ({"epilogue": {"act": "relu"}}, "unknown epilogue entry 'act'"),
+        ({"epilogue": ["bias", "relu"]}, "the epilogue is a list"),
+        ({"epilogue": 3}, "the epilogue is a int"),
+        ({"bias": BIAS.astype(jnp.complex64)}, "bias is complex64 but the product float32"),
         ({"epilogue": {"bias": BIAS}, "bias": BIAS}, "given twice"),
         ({"accumulate": "fp33"}, "unknown dtype 'fp33'"),
     ],
@@ -117,7 +120,7 @@ def test_a_bad_epilogue_is_refused(arguments, words):
 @pytest.mark.parametrize(
     ("a", "b", "words"),
     [
-        (A, A, "'k' is 5 in argument 'a' but 6 in argument 'b'"),
+        (A, A, "'k' is 5 in argument 'A' but 6 in argument 'B'"),
         (jnp.ones((2, 6, 5)), jnp.ones((3, 5, 4)), "do not broadcast"),
         (jnp.ones(()), B, "a scalar has no axis"),
     ],
@@ -126,6 +129,19 @@ def test_shapes_that_do_not_fit_are_refused(a, b, words):
     with pytest.raises(CompileError, match=words) as caught:
         op.matmul(a, b)
     assert caught.value.code is Code.E_SHAPE_MISMATCH
+
+
+def test_what_an_integer_product_cannot_hold_is_refused():
+    ones = jnp.ones((2, 2), jnp.int32)
+    for name in ("bias", "residual"):
+        with pytest.raises(CompileError, match=f"{name} is float32 but the product int32"):
+            op.matmul(ones, ones, **{name: jnp.full((2,) if name == "bias" else (2, 2), 0.5)})
+
+
+def test_an_activation_looks_at_the_promoted_dtype():
+    ones = jnp.ones((2, 2), jnp.int32)
+    for a, b in ((ones, ones.astype(jnp.float32)), (ones.astype(jnp.float32), ones)):
+        np.testing.assert_allclose(op.matmul(a, b, epilogue="relu"), 2.0)
 
 
 def test_an_activation_of_integers_is_refused():

@@ -166,7 +166,7 @@ def test_unstable_softmax_is_the_bare_quotient():
 @pytest.mark.parametrize("op", [layernorm, softmax])
 @pytest.mark.parametrize("axis", [2, -3])
 def test_an_axis_that_does_not_exist_is_refused(op, axis):
-    with pytest.raises(CompileError, match=rf"axis {axis}.*\(4, 5\)") as caught:
+    with pytest.raises(CompileError, match=f"axis {axis} of an array of rank 2") as caught:
         op(draw(4, 5), axis=axis)
     assert caught.value.code is Code.E_SHAPE_MISMATCH
 

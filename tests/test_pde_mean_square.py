@@ -163,7 +163,7 @@ def test_low_precision_is_summed_in_single() -> None:
 
 def test_bad_residuals_and_points_are_named_in_the_error() -> None:
     x = jnp.asarray(POINTS)
-    with pytest.raises(CompileError, match="u is a float"):
+    with pytest.raises(CompileError, match="residual is a float, not a function of a chunk"):
         pde.mean_square(1.0, x)  # pyright: ignore[reportArgumentType]
     with pytest.raises(CompileError, match=r"residual returns shape \(\) for"):
         pde.mean_square(jnp.sum, x)
@@ -177,3 +177,29 @@ def test_bad_residuals_and_points_are_named_in_the_error() -> None:
         pde.mean_square(lambda z: z[0], (x, x[1:]))
     with pytest.raises(CompileError, match="chunk_size is -1"):
         pde.mean_square(lambda z: z, x, chunk_size=-1)
+
+
+def test_points_written_as_lists_are_arrays() -> None:
+    x = jnp.asarray(POINTS)
+    expected = pde.mean_square(lambda z: jnp.sum(z, axis=1), x)
+    found = pde.mean_square(lambda z: jnp.sum(z, axis=1), POINTS.tolist())
+    np.testing.assert_allclose(found, expected, rtol=1e-15)
+    both = pde.mean_square(
+        lambda z: z["at"][:, 0] - z["is"], {"at": x, "is": POINTS[:, 0].tolist()}
+    )
+    assert float(both) == 0.0
+
+
+def test_what_fails_in_a_residual_or_its_points_names_mean_square() -> None:
+    x = jnp.asarray(POINTS)
+    with pytest.raises(CompileError, match=r"mean_square: residual fails on .* \(8, 2\): dot_gen"):
+        pde.mean_square(lambda z: z @ jnp.ones((3, 1)), x)
+    with pytest.raises(CompileError, match="mean_square: points do not form an array"):
+        pde.mean_square(lambda z: z, [[1.0, 2.0], [3.0]])
+
+
+@pytest.mark.parametrize(("dtype", "hint"), [(bool, "floating point"), (complex, "imaginary")])
+def test_a_result_that_is_not_real_gets_the_hint_for_its_dtype(dtype: Any, hint: str) -> None:
+    with pytest.raises(CompileError, match="residual returns") as caught:
+        pde.mean_square(lambda z: z[:, 0].astype(dtype), jnp.asarray(POINTS))
+    assert hint in caught.value.hints[0]

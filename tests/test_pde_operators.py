@@ -271,3 +271,38 @@ def test_bad_arguments_are_named_in_the_error() -> None:
         pde.hvp(gaussian)(x, x[:, :2])
     with pytest.raises(CompileError, match=r"chunk_size is 0"):
         pde.laplacian(gaussian, chunk_size=0)(x)
+
+
+@pytest.mark.parametrize("operator", OPERATORS)
+def test_what_fails_at_a_point_names_the_operator_and_the_shape(operator: Any) -> None:
+    name = operator.__name__
+    with pytest.raises(
+        CompileError, match=rf"{name}: u fails on one point of shape \(3,\): dot_gen"
+    ):
+        operator(lambda z: z @ jnp.ones((2, 4)))(points(5, 3))
+
+
+@pytest.mark.parametrize("wrong", [None, [[1.0, 2.0], [3.0]]])
+def test_points_that_form_no_array_are_named(wrong: Any) -> None:
+    with pytest.raises(CompileError, match="laplacian: points do not form an array"):
+        pde.laplacian(gaussian)(wrong)
+    with pytest.raises(CompileError, match="hvp: vectors do not form an array"):
+        pde.hvp(gaussian)(points(2, 2), wrong)
+
+
+def test_hints_never_drop_an_imaginary_part() -> None:
+    with pytest.raises(CompileError) as caught:
+        pde.grad(gaussian)(points(5, 3).astype(complex))
+    assert "imaginary parts" in caught.value.hints[0]
+    with pytest.raises(CompileError, match="u returns int") as caught:
+        pde.laplacian(lambda z: jnp.round(z[0]).astype(int))(points(5, 3))
+    assert "floating point" in caught.value.hints[0]
+
+
+def test_any_integer_is_a_chunk_size() -> None:
+    x = points(5, 3)
+    found = pde.laplacian(gaussian, chunk_size=np.int64(2))(x)  # pyright: ignore[reportArgumentType]
+    np.testing.assert_allclose(found, pde.laplacian(gaussian)(x), rtol=1e-12)
+    for wrong in (True, 2.0, 0):
+        with pytest.raises(CompileError, match="chunk_size is"):
+            pde.laplacian(gaussian, chunk_size=wrong)(x)  # pyright: ignore[reportArgumentType]

@@ -1,6 +1,7 @@
 """The forward Laplacian of every kind of primitive, against `jax.hessian` of the same function."""
 
 from collections.abc import Callable
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -201,14 +202,37 @@ def test_a_layer_is_one_product_and_one_evaluation_of_its_activation() -> None:
     assert str(jax.jit(run).lower(x).compile().as_text()).count(" tanh(") == 3
 
 
-def test_a_function_without_forward_derivative_is_named() -> None:
+def backward_only() -> Callable[[jax.Array], jax.Array]:
     @jax.custom_vjp
-    def backward_only(x: jax.Array) -> jax.Array:
+    def sine(x: jax.Array) -> jax.Array:
         return jnp.sin(x)
 
-    backward_only.defvjp(lambda x: (jnp.sin(x), x), lambda x, t: (jnp.cos(x) * t,))
-    with pytest.raises(CompileError, match="custom_vjp"):
-        pde.laplacian(backward_only)(jnp.asarray(POINTS))
+    sine.defvjp(lambda x: (jnp.sin(x), x), lambda x, t: (jnp.cos(x) * t,))
+    return sine
+
+
+@pytest.mark.parametrize("operator", [pde.laplacian, pde.grad, pde.div, pde.hessian, pde.curl])
+def test_a_function_without_forward_derivative_is_named(operator: Any) -> None:
+    sine, x = backward_only(), jnp.asarray(POINTS)
+    match = f"{operator.__name__}: u calls a"
+    for u in (sine, jax.jit(sine), lambda z: jax.lax.fori_loop(0, 2, lambda _, y: sine(y), z)):
+        for points in (x, x[0]):
+            with pytest.raises(CompileError, match=match):
+                operator(u)(points)
+    with pytest.raises(CompileError, match="hvp: u calls a"):
+        pde.hvp(sine)(x, x)
+
+
+def test_reverse_mode_takes_functions_without_forward_derivative() -> None:
+    sine, x = backward_only(), jnp.ones((3, 20))
+    found = pde.grad(lambda z: jnp.sum(sine(z)))(x)
+    np.testing.assert_allclose(found, np.cos(np.ones((3, 20))), rtol=1e-12)
+
+
+def test_a_function_without_forward_derivative_may_act_on_parameters() -> None:
+    sine, x, scale = backward_only(), jnp.asarray(POINTS), jnp.asarray(0.5)
+    found = pde.laplacian(lambda z: sine(scale) * jnp.sum(z**2))(x)
+    np.testing.assert_allclose(found, 2 * x.shape[1] * np.sin(0.5), rtol=1e-12)
 
 
 def test_parameters_of_every_activation_stay_differentiable() -> None:

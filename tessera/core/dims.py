@@ -7,6 +7,7 @@
     ()                            a scalar
     [n]                           a term in brackets: the operand (or output) may be absent
     [*b] k n                      a group in brackets: absent from this operand when it is shared by the batch
+    i|1                           the size of i, or 1: an operand that is broadcast along i
     *b n@axis *c                  the axis `n` stands where the static argument `axis` says (from the front)
 
 The group that leads every output is the batch: `vmap` extends it and the op stays one op.
@@ -23,7 +24,7 @@ Shape = tuple[int, ...]
 Binding = dict[str, int | Shape]
 
 _AXIS = re.compile(
-    r"(?P<open>\[)?(?P<star>\*)?(?P<name>[A-Za-z_]\w*|\d+)(@(?P<at>\w+))?(?P<close>\])?"
+    r"(?P<open>\[)?(?P<star>\*)?(?P<name>[A-Za-z_]\w*|\d+)(?P<one>\|1)?(@(?P<at>\w+))?(?P<close>\])?"
 )
 
 
@@ -35,6 +36,7 @@ class Axis:
     group: bool = False
     optional: bool = False
     at: str | None = None
+    or_one: bool = False
 
     @property
     def fixed(self) -> int | None:
@@ -42,7 +44,8 @@ class Axis:
         return int(self.name) if self.name.isdigit() else None
 
     def __str__(self) -> str:
-        text = ("*" if self.group else "") + self.name + (f"@{self.at}" if self.at else "")
+        text = ("*" if self.group else "") + self.name + ("|1" if self.or_one else "")
+        text += f"@{self.at}" if self.at else ""
         return f"[{text}]" if self.optional else text
 
 
@@ -138,7 +141,7 @@ class Signature:
             if shape is None:
                 continue
             for axis, size in self._split(op, term, name, shape, statics):
-                if axis.optional and size == ():
+                if (axis.optional and size == ()) or (axis.or_one and size == 1):
                     continue
                 if axis.fixed is not None and size != axis.fixed:
                     raise self._error(op, f"an axis of {name!r} is {size} but must be {axis.fixed}")
@@ -214,7 +217,9 @@ def _parse_axis(word: str, text: str) -> Axis:
     match = _AXIS.fullmatch(word)
     if match is None or bool(match["open"]) != bool(match["close"]):
         raise _bad(text, f"{word!r} is not an axis; use n, *b, [*b], n@axis or a size")
-    return Axis(match["name"], bool(match["star"]), bool(match["open"]), match["at"])
+    return Axis(
+        match["name"], bool(match["star"]), bool(match["open"]), match["at"], bool(match["one"])
+    )
 
 
 def _bad(text: str, problem: str) -> CompileError:

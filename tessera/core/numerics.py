@@ -51,11 +51,11 @@ TOLERANCES: dict[str, tuple[float, float]] = {
 }
 
 
-def dtype(word: Any) -> np.dtype:
+def dtype(word: Any, where: str = "dtype") -> np.dtype:
     """Returns the dtype a word such as `"bf16"` or a NumPy/JAX dtype names.
 
     Raises `E_GRAPH_INVALID` for an unknown word and `E_TARGET_CODEGEN` for a 64-bit dtype while
-    `jax_enable_x64` is off: nothing is ever truncated.
+    `jax_enable_x64` is off: nothing is ever truncated. `where` begins the message.
 
     >>> dtype("bf16").name
     'bfloat16'
@@ -65,9 +65,9 @@ def dtype(word: Any) -> np.dtype:
     except TypeError:
         known = ", ".join(WORDS)
         raise CompileError(
-            Code.E_GRAPH_INVALID, f"unknown dtype {word!r}; one of {known}."
+            Code.E_GRAPH_INVALID, f"{where}: unknown dtype {word!r}; one of {known}."
         ) from None
-    require_x64(found)
+    require_x64(found, where)
     return found
 
 

@@ -1,5 +1,6 @@
 """From what a user passes to what an op takes: arrays of the right kind, dtype and varying axes."""
 
+import operator
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -72,3 +73,33 @@ def share_varying_axes(arrays: Sequence[jax.Array]) -> list[jax.Array]:
         jax.lax.pcast(x, tuple(sorted(every - own)), to="varying") if every - own else x
         for x, own in zip(arrays, varying, strict=True)
     ]
+
+
+def as_axis(op: str, axis: Any, ndim: int) -> int:
+    """Returns an axis counted from the front; raises if it is no integer or there is no such axis."""
+    place = as_integer(op, "axis", axis)
+    if not -ndim <= place < ndim:
+        raise CompileError(Code.E_SHAPE_MISMATCH, f"{op}: axis {place} of an array of rank {ndim}.")
+    return place % ndim
+
+
+def as_integer(op: str, name: str, value: Any) -> int:
+    """Returns a static argument that must be an integer (NumPy's count) as an int."""
+    try:
+        return operator.index(value)
+    except TypeError:
+        raise _not_a(op, name, value, "an integer") from None
+
+
+def as_number(op: str, name: str, value: Any, hint: str = "") -> float:
+    """Returns a static argument that must be a real number as a float."""
+    if isinstance(value, bool) or not isinstance(value, int | float | np.integer | np.floating):
+        raise _not_a(op, name, value, "a number", hint)
+    return float(value)
+
+
+def _not_a(op: str, name: str, value: Any, wanted: str, hint: str = "") -> CompileError:
+    shown = "an array" if isinstance(value, jax.Array | np.ndarray) else repr(value)
+    return CompileError(
+        Code.E_GRAPH_INVALID, f"{op}: {name} is {shown}, not {wanted}.", hints=hint or ()
+    )

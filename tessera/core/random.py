@@ -1,4 +1,4 @@
-"""Keys: every Tessera call that draws numbers takes a JAX key or an int seed."""
+"""Keys: what a call that draws numbers takes for one, a JAX key or an int seed."""
 
 import operator
 from typing import Any

@@ -179,13 +179,19 @@ def _draw_curves(
             values = [value(at) for at in outcome.history]
             shown = label if outcome is outcomes[0] else None
             axes.plot(iterations, values, style, color=colour, label=shown)
-    for outcome, style in zip(outcomes, LINE_STYLES * len(outcomes), strict=False):
-        axes.plot([], [], style, color="0.4", label=f"seed {outcome.seed}")  # only for the legend
+    if len(outcomes) > 1:
+        _name_seeds(axes, outcomes)
     axes.set_yscale("log")
     axes.set_xlim(left=0)
     axes.set_xlabel("Levenberg–Marquardt iteration")
     axes.grid(True, which="major", linewidth=0.3, alpha=0.7)
     axes.legend(fontsize=8.5)
+
+
+def _name_seeds(axes: Any, outcomes: Sequence[Outcome]) -> None:
+    """Empty lines, for the legend: one in the style of each seed."""
+    for outcome, style in zip(outcomes, LINE_STYLES * len(outcomes), strict=False):
+        axes.plot([], [], style, color="0.4", label=f"seed {outcome.seed}")
 
 
 def _colour(

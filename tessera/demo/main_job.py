@@ -1,6 +1,7 @@
 """`run`: the demo from start to exit code."""
 
 import importlib.util
+import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -52,7 +53,8 @@ QUICK = Settings(
 def run(quick: bool, seed: int, output: Path) -> int:
     """Runs the demo and returns its exit code: 0 if every target was reached, otherwise 1.
 
-    Writes figures and summary.json to `output` and prints where. Every failure is one line that says why.
+    Writes figures and summary.json to `output` and prints where. Every failure is one line on stderr that
+    says why. Raises `ImportError`, naming the extra, without matplotlib.
     `quick` trains one network instead of three, to errors ten times larger, and times smaller sizes.
     Runs on CPU, which it makes look like eight devices: call it in a process where JAX has not started,
     or has with eight devices.
@@ -66,8 +68,9 @@ def perform(settings: Settings, quick: bool, seed: int, output: Path, console: C
         problems = _perform(settings, quick, seed, output, console)
     except (TesseraError, OSError) as error:
         problems = [" ".join(str(error).split())]
+    errors = Console(stderr=True, highlight=False)
     for problem in problems:
-        console.print(f"[red]demo failed:[/] {escape(problem)}", soft_wrap=True)
+        errors.print(f"[red]demo failed:[/] {escape(problem)}", soft_wrap=True)
     return 1 if problems else 0
 
 
@@ -75,8 +78,9 @@ def _perform(
     settings: Settings, quick: bool, seed: int, output: Path, console: Console
 ) -> list[str]:
     _require_seed(seed)
-    _require_matplotlib()  # before the training it would waste
-    output.mkdir(parents=True, exist_ok=True)
+    # Before the training they would waste.
+    _require_matplotlib()
+    _require_writable(output)
     quick_example.simulate_devices()
     verdict = _show_quick_example(console)
     outcomes = _show_training(settings, seed, console)
@@ -111,11 +115,18 @@ def _require_seed(seed: int) -> None:
 
 def _require_matplotlib() -> None:
     if importlib.util.find_spec("matplotlib") is None:
-        raise CompileError(
-            Code.E_DRIVER,
-            "the figures need matplotlib, which is not installed.",
-            hints="pip install 'tessera[viz]'",
-        )
+        raise ImportError("the figures need matplotlib: pip install 'tessera[viz]'")
+
+
+def _require_writable(folder: Path) -> None:
+    """Makes the directory and writes a file there that is gone at once."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        tempfile.TemporaryFile(dir=folder).close()
+    except FileExistsError as error:
+        raise OSError(f"{folder} is a file, not a directory") from error
+    except OSError as error:
+        raise OSError(f"cannot write to {folder}: {error.strerror}") from error
 
 
 def _show_quick_example(console: Console) -> Verdict:

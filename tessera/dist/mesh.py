@@ -2,6 +2,7 @@
 
 import contextvars
 import math
+import operator
 import warnings
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -36,7 +37,8 @@ class Mesh:
     traced: pass `mesh=` where one function serves several meshes.
 
     Raises `E_TOPOLOGY` when there are fewer devices than the mesh needs and `E_GRAPH_INVALID` for
-    duplicate axis names or devices and for a shape that does not fit.
+    duplicate axis names or devices, for a shape that does not fit and for arguments of another
+    kind.
 
     >>> Mesh(axes=["dp"], devices=range(1))
     dp mesh, 1
@@ -120,13 +122,22 @@ def world_size() -> int:
 
 
 def reachable_mesh(mesh: Mesh | None, where: str) -> Mesh:
-    """Returns `mesh`, or the current mesh where it is None; raises `E_COMM_INIT` without either."""
+    """Returns `mesh`, or the current mesh where it is None.
+
+    Raises `E_COMM_INIT` without either and `E_GRAPH_INVALID` for a mesh of another kind.
+    """
     found = current_mesh() if mesh is None else mesh
     if found is None:
         raise DistributedError(
             Code.E_COMM_INIT,
             f"{where}: the layout names mesh axes but no mesh is given and none is current.",
             hints="pass mesh=dist.Mesh(...), or call it inside `with mesh:`",
+        )
+    if not isinstance(found, Mesh):
+        raise CompileError(
+            Code.E_GRAPH_INVALID,
+            f"{where}: mesh is {found!r}, not a dist.Mesh.",
+            hints="of a jax.sharding.Mesh m: dist.Mesh(axes=m.axis_names, devices=m.devices)",
         )
     return found
 
@@ -149,6 +160,14 @@ def balanced_shape(count: int, axes: int, largest: int | None = None) -> tuple[i
     return None
 
 
+def as_integer(x: Any) -> int | None:
+    """Returns a Python or NumPy integer as an int, None for anything else; a bool is no integer."""
+    try:
+        return None if isinstance(x, bool) else operator.index(x)
+    except TypeError:
+        return None
+
+
 def times(shape: Sequence[int]) -> str:
     """Returns sizes joined by the multiplication sign."""
     return TIMES.join(map(str, shape))
@@ -157,6 +176,8 @@ def times(shape: Sequence[int]) -> str:
 def _axis_names(axes: Sequence[str]) -> tuple[str, ...]:
     if isinstance(axes, str):
         raise _invalid(f"axes is the text {axes!r}, not a list of names", hint=f"axes=[{axes!r}]")
+    if not isinstance(axes, Iterable):
+        raise _invalid(f"axes is {axes!r}, not a list of names", hint='axes=["dp"]')
     names = tuple(axes)
     if not names or not all(isinstance(name, str) and name for name in names):
         raise _invalid(f"axes must be one or more names, not {list(names)}")
@@ -174,9 +195,13 @@ def _wanted_shape(
         if set(shape) != set(names):
             raise _invalid(f"shape has sizes for {list(shape)} but the axes are {list(names)}")
         shape = [shape[name] for name in names]
-    sizes = tuple(shape)
-    if len(sizes) != len(names) or any(size < 1 for size in sizes):
-        raise _invalid(f"shape {sizes} must give one positive size for each axis of {list(names)}")
+    if not isinstance(shape, Iterable):
+        raise _invalid(f"shape is {shape!r}, not a tuple of sizes", hint=f"shape=({shape!r},)")
+    given = tuple(shape)
+    sizes = tuple(size for size in map(as_integer, given) if size is not None and size > 0)
+    if not len(sizes) == len(given) == len(names):
+        problem = f"shape {given} must give one positive size for each axis of {list(names)}"
+        raise _invalid(problem, hint="sizes are integers, as in shape=(4, 2)")
     return sizes
 
 
@@ -185,14 +210,18 @@ def _device_grid(devices: Iterable[Any] | None, wanted: tuple[int, ...] | None) 
     known = jax.devices()
     if devices is None:
         devices = range(len(known) if wanted is None else math.prod(wanted))
-    listed = devices.tolist() if isinstance(devices, np.ndarray) else list(devices)
-    grid = np.array(listed, dtype=object)
+    listed = devices.tolist() if isinstance(devices, np.ndarray) else devices
+    if not isinstance(listed, Iterable):
+        raise _invalid(f"devices is {listed!r}, not a list of devices", hint="devices=range(8)")
+    grid = np.array(list(listed), dtype=object)
     if grid.size == 0:
         raise _invalid("no devices are given")
-    needed = max([_position(entry) for entry in grid.ravel()]) + 1
+    positions = [_position(entry) for entry in grid.ravel()]
+    needed = max(positions) + 1
     if needed > len(known):
         raise _too_few(needed, f"jax.devices() has {len(known)}")
-    flat = [known[entry] if isinstance(entry, int) else entry for entry in grid.ravel()]
+    entries = zip(grid.ravel(), positions, strict=True)
+    flat = [entry if position < 0 else known[position] for entry, position in entries]
     repeated = sorted({device.id for device in flat if flat.count(device) > 1})
     if repeated:
         raise _invalid(f"device ids repeat: {repeated}")
@@ -211,9 +240,13 @@ def _position(entry: Any) -> int:
             f"Mesh: device {entry!r} is a name; partitioned (MIG, vGPU) devices cannot be named.",
             hints="give positions in jax.devices() or device objects",
         )
-    if not isinstance(entry, int) or isinstance(entry, bool) or entry < 0:
-        raise _invalid(f"{entry!r} is not a device; nested lists must have equal lengths")
-    return entry
+    if isinstance(entry, list | tuple):
+        raise _invalid("devices are nested in lists that do not have equal lengths")
+    position = as_integer(entry)
+    if position is None or position < 0:
+        hint = "devices are positions in jax.devices(), counted from 0, or device objects"
+        raise _invalid(f"devices has {entry!r}, which is not a device", hint)
+    return position
 
 
 def _shape_of_grid(names: tuple[str, ...], grid: np.ndarray) -> tuple[int, ...]:

@@ -9,11 +9,12 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.core import Tracer
 from jax.sharding import NamedSharding
 
 from tessera.core import numerics
 from tessera.core.errors import Code, CompileError, TesseraWarning
-from tessera.dist.mesh import Mesh, reachable_mesh
+from tessera.dist.mesh import Mesh, as_integer, reachable_mesh
 from tessera.dist.shard import Layout, ShardSpec, layout_sharding, place
 
 Index = tuple[slice, ...]
@@ -36,32 +37,31 @@ def tensor(
 ) -> Any:
     """Returns a `jax.Array` whose shards live on the devices of a mesh.
 
-    A tuple of ints is a shape: zeros, or the values of `initializer(index, shape, dtype)`, called
-    once per shard with the shard's index ranges, so that the values need not depend on the mesh.
-    Anything else is data: lists of floats become fp32, arrays keep their dtype. `layout` (a
+    A tuple is a shape: zeros, or the values of `initializer(index, shape, dtype)`, called once
+    per shard with the shard's index ranges, so that the values need not depend on the mesh.
+    A list or an array is data: lists of floats become fp32, arrays keep their dtype. `layout` (a
     `ShardSpec`, or "sharded") must be given; `mesh` defaults to the current mesh; `dtype` is a
     word or a dtype, fp32 for a shape. `abstract=True` returns a `jax.ShapeDtypeStruct` with the
-    sharding and allocates nothing.
+    sharding and allocates nothing. Inside `jit` the result is constrained to the layout.
 
     Raises `E_LAUNCH_BAD_LAYOUT`, `E_SHAPE_MISMATCH` (an axis that does not divide, a shard of the
-    wrong shape), `E_COMM_INIT` (no mesh), `E_GRAPH_INVALID` (an initializer for data). Warns when
-    a large array is replicated without `dist.Replicate()`.
+    wrong shape), `E_COMM_INIT` (no mesh), `E_GRAPH_INVALID` (a tuple that is no shape, an initializer
+    for data or one that cannot be called). Warns when a large array is replicated without
+    `dist.Replicate()`.
 
     >>> mesh = Mesh(axes=["dp"], devices=range(1))
     >>> tensor((4, 2), layout=ShardSpec(("row",), ("dp",)), mesh=mesh).sum().item()
     0.0
     """
     mesh = reachable_mesh(mesh, _WHERE)
-    data = None if _is_shape(shape_or_data) else _data(shape_or_data, dtype)
-    shape = tuple(shape_or_data) if data is None else tuple(data.shape)
-    kind = numerics.dtype("fp32" if dtype is None else dtype) if data is None else data.dtype
+    given = _shape(shape_or_data)
+    data = _data(shape_or_data, dtype) if given is None else None
+    shape = tuple(data.shape) if data is not None else given or ()
+    word = "fp32" if dtype is None else dtype
+    kind = numerics.dtype(word, _WHERE) if data is None else data.dtype
     sharding = layout_sharding(layout, mesh, shape, _WHERE)
-    if data is not None and initializer is not None:
-        raise CompileError(
-            Code.E_GRAPH_INVALID,
-            f"{_WHERE}: an initializer is given together with data of shape {shape}.",
-            hints="give the shape as a tuple of ints, or drop initializer=",
-        )
+    if initializer is not None:
+        _check_initializer(initializer, data)
     _warn_if_wasteful(layout, sharding, shape, kind)
     if abstract:
         return jax.ShapeDtypeStruct(shape, kind, sharding=sharding)
@@ -78,7 +78,8 @@ def tensor_like(t: Any) -> jax.Array:
     >>> tensor_like(x).tolist(), tensor_like(x).sharding == x.sharding
     ([0.0, 0.0], True)
     """
-    return _build(tuple(t.shape), t.dtype, t.sharding, _zeros)
+    sharding = _sharding_of(t, "dist.tensor_like")
+    return _build(tuple(t.shape), t.dtype, sharding, _zeros)
 
 
 def sharding_valid(t: jax.Array) -> bool:
@@ -87,7 +88,7 @@ def sharding_valid(t: jax.Array) -> bool:
     >>> sharding_valid(jnp.ones(3))
     False
     """
-    sharding = t.sharding
+    sharding = _sharding_of(t, "dist.sharding_valid")
     if not isinstance(sharding, NamedSharding):
         return False
     expected = sharding.shard_shape(t.shape)
@@ -123,19 +124,36 @@ def inspect(t: Any) -> ShardTable:
     array 4x2
       device   0  [0:4, 0:2]
     """
-    places = t.sharding.devices_indices_map(t.shape)
+    places = _sharding_of(t, "dist.inspect").devices_indices_map(t.shape)
     held = sorted((device.id, _ranges(index, t.shape)) for device, index in places.items())
     return ShardTable(tuple(t.shape), tuple(held))
 
 
-def _is_shape(x: Any) -> bool:
-    return isinstance(x, tuple) and all(
-        isinstance(size, int) and not isinstance(size, bool) and size >= 0 for size in x
-    )
+def _shape(x: Any) -> tuple[int, ...] | None:
+    """Returns the shape a tuple gives, None for data."""
+    if isinstance(x, int | np.integer) and not isinstance(x, bool):
+        hint = "a shape is a tuple, as in (8,); data is a list or an array"
+        raise _invalid(_WHERE, f"the integer {x} is neither a shape nor an array", hint)
+    if not isinstance(x, tuple):
+        return None
+    sizes = tuple(size for size in map(as_integer, x) if size is not None and size >= 0)
+    if len(sizes) < len(x):
+        hint = "a tuple is a shape, of sizes from 0; data is a list or an array"
+        raise _invalid(_WHERE, f"{x} is not a shape", hint)
+    return sizes
+
+
+def _check_initializer(initializer: Any, data: np.ndarray | jax.Array | None) -> None:
+    if data is not None:
+        problem = f"an initializer is given together with data of shape {data.shape}"
+        raise _invalid(_WHERE, problem, "give the shape as a tuple of ints, or drop initializer=")
+    if not callable(initializer):
+        hint = "initializer=lambda index, shape, dtype: np.ones(shape, dtype)"
+        raise _invalid(_WHERE, f"initializer is {initializer!r}, not a function", hint)
 
 
 def _data(x: Any, dtype: Any) -> np.ndarray | jax.Array:
-    wanted = None if dtype is None else numerics.dtype(dtype)
+    wanted = None if dtype is None else numerics.dtype(dtype, _WHERE)
     if isinstance(x, jax.Array):
         return x if wanted is None else x.astype(wanted)
     array = np.asarray(x)
@@ -160,7 +178,8 @@ def _build(shape: tuple[int, ...], dtype: Any, sharding: Any, values: Initialize
             )
         return found.astype(dtype)
 
-    return jax.make_array_from_callback(shape, sharding, one_shard)
+    # Inside jit an array made on the spot is a constant, and loses its layout unless it is placed.
+    return place(jax.make_array_from_callback(shape, sharding, one_shard), sharding)
 
 
 def _zeros(_index: Index, shape: tuple[int, ...], dtype: Any) -> np.ndarray:
@@ -169,6 +188,15 @@ def _zeros(_index: Index, shape: tuple[int, ...], dtype: Any) -> np.ndarray:
 
 def _slices(data: np.ndarray) -> Initializer:
     return lambda index, _shape, _dtype: data[index]
+
+
+def _sharding_of(t: Any, where: str) -> Any:
+    known = isinstance(t, jax.Array | jax.ShapeDtypeStruct) and not isinstance(t, Tracer)
+    if not known or t.sharding is None:
+        kind = "a traced array" if isinstance(t, Tracer) else f"a {type(t).__name__}"
+        hint = "give an array made by dist.tensor, outside jit"
+        raise _invalid(where, f"the argument is {kind} without a sharding", hint)
+    return t.sharding
 
 
 def _ranges(index: Any, shape: Sequence[int]) -> tuple[tuple[int, int], ...]:
@@ -196,3 +224,7 @@ def _warn_if_wasteful(
         TesseraWarning,
         stacklevel=3,
     )
+
+
+def _invalid(where: str, problem: str, hint: str) -> CompileError:
+    return CompileError(Code.E_GRAPH_INVALID, f"{where}: {problem}.", hints=hint)

@@ -22,7 +22,7 @@ from jax import lax
 from tessera.core import numerics
 from tessera.core.errors import Code, CompileError
 from tessera.core.op import Residuals, Sample, define_op
-from tessera.core.operands import share_varying_axes, to_array
+from tessera.core.operands import as_integer, as_number, share_varying_axes, to_array
 from tessera.core.score_tiles import cut_scores, in_reach
 
 SMALLEST_SCORES = 2**17  # per head: below it tiles gain nothing over the whole
@@ -33,7 +33,7 @@ Column = tuple[Array, Array, Array, Array]  # j, the keys of block j, their tran
 
 
 @define_op(
-    "*b g r i d, *b g j d, *b g j e, [*b mg mr mi mj], [g r] -> *b g r i e",
+    "*b g r i d, *b g j d, *b g j e, [*b g|1 r|1 i|1 j|1], [g r] -> *b g r i e",
     kinds=("float", "float", "float", "bool", "~float"),
 )
 def flash_attention(
@@ -125,7 +125,7 @@ def _backward(res: Residuals, ct: Array, **statics: Any) -> tuple[Array | None, 
 
 
 @define_op(
-    "*b g r i d, *b g j d, *b g j e, [*b mg mr mi mj], [g r], *b g r i e, *b g r i, *b g r i e"
+    "*b g r i d, *b g j d, *b g j e, [*b g|1 r|1 i|1 j|1], [g r], *b g r i e, *b g r i, *b g r i e"
     " -> *b g r i d, *b g j d, *b g j e, [*b g r]",
     kinds=("float", "float", "float", "bool", "~float", "float", "~float", "float"),
 )
@@ -239,6 +239,7 @@ def flash_attention(
     blocks = _block_hints(
         {"block_q": block_q, "block_k": block_k, "block_d": block_d}, params or {}
     )
+    window = None if window is None else as_integer("flash_attention", "window", window)
     if window is not None and window < 1:
         raise _invalid(f"window={window} hides every key", "window >= 1, or None for no window")
     arrays = [to_array("flash_attention", name, x) for name, x in (("q", q), ("k", k), ("v", v))]
@@ -264,7 +265,7 @@ def flash_attention(
         None if sinks is None else _grouped_sinks(sinks, groups, heads),
         causal=bool(causal),
         window=window,
-        scale=depth**-0.5 if scale is None else float(scale),
+        scale=depth**-0.5 if scale is None else as_number("flash_attention", "scale", scale),
         block_q=blocks["block_q"],
         block_k=blocks["block_k"],
     )
@@ -282,7 +283,10 @@ def _block_hints(
             raise _invalid(
                 f"{name} is given as {direct[name]} and in params as {value}", "give it once"
             )
-    blocks = {**direct, **params}
+    blocks = {
+        name: None if value is None else as_integer("flash_attention", name, value)
+        for name, value in {**direct, **params}.items()
+    }
     for name, value in blocks.items():
         if value is not None and value < 1:
             raise _invalid(f"{name} is {value}", f"{name} >= 1")

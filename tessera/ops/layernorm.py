@@ -14,9 +14,8 @@ import jax.numpy as jnp
 from jax import lax
 
 from tessera.core import numerics
-from tessera.core.errors import Code, CompileError
 from tessera.core.op import Residuals, Sample, define_op
-from tessera.core.operands import share_varying_axes, to_array
+from tessera.core.operands import as_axis, as_number, share_varying_axes, to_array
 
 BLOCK_ROWS = 128
 OUT_OF_CACHE = 2**20  # elements: above it whole-array temporaries leave the cache
@@ -55,14 +54,11 @@ def layernorm(
     bias: jax.Array | None = None,
     axis: int = -1,
 ) -> jax.Array:
+    eps = as_number("layernorm", "eps", eps, "a weight or bias is a keyword: weight=..., bias=...")
     if axis == -1:
         return layernorm.bind(x, weight, bias, eps=eps)
     array = to_array("layernorm", "x", x)
-    if not -array.ndim <= axis < array.ndim:
-        raise CompileError(
-            Code.E_SHAPE_MISMATCH,
-            f"layernorm: axis {axis} does not exist in an x of shape {array.shape}.",
-        )
+    axis = as_axis("layernorm", axis, array.ndim)
     y = layernorm.bind(jnp.moveaxis(array, axis, -1), weight, bias, eps=eps)
     return jnp.moveaxis(y, -1, axis)
 

@@ -18,8 +18,8 @@ NUMBERS = ("number", "number", "~number", "~number")
 
 @define_op("*b m k, [*b] k n, [n], [*b m n] -> *b m n", kinds=NUMBERS)
 def matmul(
-    a: jax.Array,
-    b: jax.Array,
+    A: jax.Array,
+    B: jax.Array,
     bias: jax.Array | None = None,
     residual: jax.Array | None = None,
     *,
@@ -48,8 +48,8 @@ def matmul(
     Array([[0., 4.],
            [0., 4.]], dtype=float32)
     """
-    z = _before_activation(a, b, bias, accumulate)
-    return _finish(z, residual, activation, out_dtype or a.dtype)
+    z = _before_activation(A, B, bias, accumulate)
+    return _finish(z, residual, activation, out_dtype or A.dtype)
 
 
 @matmul.def_forward(saves="*b m n")
@@ -132,8 +132,11 @@ def matmul(
     row, column = a.ndim == 1, b.ndim == 1
     if (row or column) and (bias is not None or residual is not None):
         raise _invalid("an epilogue with a bias or residual needs matrices, not vectors")
-    if activation is not None and not jnp.issubdtype(a.dtype, jnp.floating):
-        raise _invalid(f"activation {activation!r} needs floats, not {a.dtype}")
+    product = numerics.wider(a.dtype, b.dtype)
+    if activation is not None and not jnp.issubdtype(product, jnp.floating):
+        raise _invalid(f"activation {activation!r} needs floats, not {product}")
+    for name, x in (("bias", bias), ("residual", residual)):
+        _require_fit(name, x, product)
     a, b = (a[None, :] if row else a), (b[:, None] if column else b)
     a, b = _broadcast_batch(a, b)
     y = matmul.bind(
@@ -142,10 +145,24 @@ def matmul(
         bias,
         residual,
         activation=activation,
-        accumulate=numerics.dtype(accumulate),
-        out_dtype=None if out_dtype is None else numerics.dtype(out_dtype),
+        accumulate=numerics.dtype(accumulate, "matmul: accumulate"),
+        out_dtype=None if out_dtype is None else numerics.dtype(out_dtype, "matmul: out_dtype"),
     )
     return jnp.squeeze(y, axis=(-2,) * row + (-1,) * column)
+
+
+def _require_fit(name: str, x: Any, product: Any) -> None:
+    """Raises if a product of this dtype cannot hold what is added to it."""
+    if x is None:
+        return
+    given = to_array("matmul", name, x).dtype
+    kinds = (jnp.integer, jnp.floating, jnp.complexfloating)
+    rank, allowed = (
+        next((i for i, kind in enumerate(kinds) if jnp.issubdtype(d, kind)), 0)
+        for d in (given, product)
+    )
+    if rank > allowed:
+        raise _invalid(f"{name} is {given} but the product {product}, which cannot hold it")
 
 
 def _broadcast_batch(a: jax.Array, b: jax.Array) -> tuple[jax.Array, jax.Array]:
@@ -172,8 +189,10 @@ def _parse_epilogue(
     if isinstance(epilogue, str):
         words = {"add_bias": False, "activation": None, "add_residual": False}
         words.update(_words(epilogue))
-    else:
+    elif isinstance(epilogue, Mapping):
         words, bias, residual = _entries(epilogue, bias, residual)
+    else:
+        raise _invalid(f"the epilogue is a {type(epilogue).__name__}, not a string or a dict")
     for name, wanted, given in (
         ("bias", words["add_bias"], bias),
         ("residual", words["add_residual"], residual),

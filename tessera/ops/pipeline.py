@@ -55,6 +55,12 @@ def pipeline(stages: Sequence[Any], *, checkpoint: bool = False) -> Any:
     >>> pipeline([jnp.sqrt, jnp.sqrt])(jnp.array(16.0)).item()
     2.0
     """
+    if not isinstance(stages, list | tuple):
+        raise CompileError(
+            Code.E_GRAPH_INVALID,
+            f"pipeline: stages are a {type(stages).__name__}, not a list.",
+            hints="pipeline([value, f, g, ...])",
+        )
     listed = tuple(stages)
     if not listed:
         raise CompileError(

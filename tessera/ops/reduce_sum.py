@@ -27,7 +27,7 @@ from tessera import dist
 from tessera.core import compat, numerics
 from tessera.core.errors import Code, CompileError
 from tessera.core.op import Residuals, Sample, define_op
-from tessera.core.operands import to_array
+from tessera.core.operands import as_axis, to_array
 
 MAX_CHUNKS = 8
 ROWS = 16
@@ -292,13 +292,9 @@ def _chosen_method(method: str | None, stable: bool) -> str:
 
 
 def _normal_axes(axis: int | Sequence[int] | None, ndim: int) -> tuple[int, ...]:
-    wanted = range(ndim) if axis is None else (axis,) if isinstance(axis, int) else tuple(axis)
-    for one in wanted:
-        if not -ndim <= one < ndim:
-            raise CompileError(
-                Code.E_SHAPE_MISMATCH, f"reduce_sum: axis {one} of an array of rank {ndim}."
-            )
-    axes = sorted(one % ndim for one in wanted)
+    wanted = axis if isinstance(axis, list | tuple) else (axis,)
+    wanted = range(ndim) if axis is None else wanted
+    axes = sorted(as_axis("reduce_sum", one, ndim) for one in wanted)
     if len(set(axes)) < len(axes):
         raise _invalid(f"axis {axis} repeats an axis of an array of rank {ndim}")
     return tuple(axes)
@@ -316,7 +312,7 @@ def _sum_dtype(dtype: Any) -> Any:
 def _checked_dtype(given: Any, wanted: Any) -> Any:
     if wanted is None:
         return _sum_dtype(given)
-    out = numerics.dtype(wanted)
+    out = numerics.dtype(wanted, "reduce_sum")
     if jnp.issubdtype(given, jnp.inexact) and not jnp.issubdtype(out, jnp.inexact):
         raise _invalid(f"dtype {out.name} cannot hold a sum of {jnp.dtype(given).name}")
     return out

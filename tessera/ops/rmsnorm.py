@@ -15,7 +15,7 @@ from jax import lax
 
 from tessera.core import numerics
 from tessera.core.op import Residuals, Sample, define_op
-from tessera.core.operands import share_varying_axes
+from tessera.core.operands import as_number, share_varying_axes
 
 BLOCK_ROWS = 128
 OUT_OF_CACHE = 2**20  # elements: above it whole-array temporaries leave the cache
@@ -40,6 +40,7 @@ def rmsnorm(x: jax.Array, weight: jax.Array | None = None, *, eps: float = 1e-5)
 
 @rmsnorm.def_call
 def rmsnorm(x: jax.Array, eps: float = 1e-5, *, weight: jax.Array | None = None) -> jax.Array:
+    eps = as_number("rmsnorm", "eps", eps, "the weight is a keyword: weight=...")
     return rmsnorm.bind(x, weight, eps=eps)
 
 

@@ -5,9 +5,8 @@ import jax.numpy as jnp
 from jax import lax
 
 from tessera.core import numerics
-from tessera.core.errors import Code, CompileError
 from tessera.core.op import Residuals, Sample, define_op
-from tessera.core.operands import to_array
+from tessera.core.operands import as_axis, to_array
 
 
 @define_op("*b n@axis *c -> *b n@axis *c")
@@ -37,12 +36,7 @@ def softmax(x: jax.Array, *, axis: int, stable: bool = True) -> jax.Array:
 @softmax.def_call
 def softmax(x: jax.Array, axis: int = -1, *, stable: bool = True) -> jax.Array:
     array = to_array("softmax", "x", x)
-    if not -array.ndim <= axis < array.ndim:
-        raise CompileError(
-            Code.E_SHAPE_MISMATCH,
-            f"softmax: axis {axis} does not exist in an x of shape {array.shape}.",
-        )
-    return softmax.bind(array, axis=axis % array.ndim, stable=stable)
+    return softmax.bind(array, axis=as_axis("softmax", axis, array.ndim), stable=bool(stable))
 
 
 @softmax.def_vjp

@@ -1,5 +1,6 @@
 """Points in chunks: how many at once, and the loop over them."""
 
+import operator
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
@@ -57,18 +58,26 @@ def choose_chunk(
 ) -> int:
     """Returns how many points go at once: the caller's choice, or what `allowed` bytes hold."""
     if chunk_size is not None:
-        if isinstance(chunk_size, bool) or not isinstance(chunk_size, int) or chunk_size < 1:
-            raise CompileError(
-                Code.E_GRAPH_INVALID,
-                f"{op}: chunk_size is {chunk_size!r}; it must be a positive integer or None.",
-                hints="leave chunk_size=None to let the platform decide",
-            )
-        return chunk_size
+        return _positive(op, chunk_size)
     platform = jax.default_backend()
     fitting = allowed.get(platform, allowed["gpu"]) // max(bytes_per_point, 1)
     target = max(min(fitting, MOST_POINTS.get(platform, fitting)), FEWEST_POINTS)
     # A loop of one or two turns saves less than it costs.
     return max(total, 1) if total <= 2 * target else _evenly(total, target)
+
+
+def _positive(op: str, chunk_size: int) -> int:
+    try:
+        size = operator.index(chunk_size)
+    except TypeError:
+        size = 0
+    if size < 1 or isinstance(chunk_size, bool):
+        raise CompileError(
+            Code.E_GRAPH_INVALID,
+            f"{op}: chunk_size is {chunk_size!r}; it must be a positive integer or None.",
+            hints="leave chunk_size=None to let the platform decide",
+        )
+    return size
 
 
 def _evenly(total: int, target: int) -> int:

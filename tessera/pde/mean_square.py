@@ -13,11 +13,13 @@ from jax.extend.core import Jaxpr
 from tessera.core import compat, numerics
 from tessera.core.compat import ClosedJaxpr
 from tessera.core.errors import Code, CompileError
-from tessera.pde.checks import require_callable
+from tessera.pde.checks import Contract, require_callable, require_real, to_array, trace
 from tessera.pde.chunks import FEWEST_POINTS, STORED_BYTES, choose_chunk, join, split, stored_bytes
 
 # Points: one array or a tree of arrays that share their leading axis.
 Points = Any
+
+RESIDUAL = Contract("residual", takes="a chunk of points", returns="(c,) or (c, k), a row for each")
 
 
 def mean_square(
@@ -25,22 +27,23 @@ def mean_square(
 ) -> jax.Array:
     """Returns the mean of `residual(points) ** 2`, a scalar.
 
-    `points` is `(n, d)`, or a tree of arrays with n as leading axis (points and data, say); `residual` maps
+    `points` is `(n, d)`, or a tree of arrays with n as leading axis (points and data, say), where a list of
+    numbers or of such lists is an array; `residual` maps
     a chunk `(c, d)` of them to `(c,)` or `(c, k)`, each row from its own point only, and closes over the
     parameters. `jax.grad` of the result with respect to anything closed over, or to the points, takes one
     pass over the chunks: each chunk's gradient is taken at once and added up, so memory does not grow with
     n. Forward mode and higher derivatives work too; all need `residual` to allow reverse mode.
     Call it inside `jax.jit`.
 
-    Raises `CompileError` if `residual` is not callable or does not return one real row for each point, or
-    if there are no points.
+    Raises `CompileError` if `residual` is not callable, fails on a chunk or does not return one real row for
+    each point, or if there are no points.
 
     >>> points = jnp.arange(8.0).reshape(4, 2)
     >>> print(jax.grad(lambda w: mean_square(lambda x: x @ w, points))(jnp.array([1.0, 0.0])))
     [28. 34.]
     """
-    require_callable("mean_square", residual)
-    points = jax.tree.map(jnp.asarray, points)
+    require_callable("mean_square", residual, RESIDUAL)
+    points = jax.tree.map(partial(to_array, "mean_square", "points"), points, is_leaf=_is_numbers)
     total = _count_points(points)
     # Traced on few points first, where the residual's own operators do not loop, to learn what one stores.
     probe = min(total, FEWEST_POINTS)
@@ -160,7 +163,7 @@ def _zeros_like(x: Any, operands: Sequence[jax.Array]) -> jax.Array:
 
 def _trace(residual: Callable[[Points], jax.Array], points: Points, count: int) -> ClosedJaxpr:
     part = jax.tree.map(lambda x: split(x, count)[0], points)
-    network, shape = jax.make_jaxpr(residual, return_shape=True)(part)
+    network, shape = trace("mean_square", residual, RESIDUAL, part)
     if not isinstance(shape, jax.ShapeDtypeStruct):
         raise CompileError(
             Code.E_GRAPH_INVALID,
@@ -174,13 +177,15 @@ def _trace(residual: Callable[[Points], jax.Array], points: Points, count: int) 
             f"it must be ({count},) or ({count}, k).",
             hints="residual is called with a chunk of points and returns one row for each",
         )
-    if not jnp.issubdtype(shape.dtype, jnp.floating):
-        raise CompileError(
-            Code.TS_ERR_UNSUPPORTED_DTYPE,
-            f"mean_square: residual returns {shape.dtype}; squares need a real floating-point result.",
-            hints="return real and imaginary parts as columns",
-        )
+    require_real("mean_square", "residual", shape.dtype, parts="columns")
     return network
+
+
+def _is_numbers(x: Any) -> bool:
+    """Whether a node of the tree is an array written as lists."""
+    return isinstance(x, list | tuple) and all(
+        isinstance(entry, int | float) or _is_numbers(entry) for entry in x
+    )
 
 
 def _count_points(points: Points) -> int:

@@ -9,7 +9,16 @@ from jax.extend.core import jaxpr_as_fun
 
 from tessera.core.compat import ClosedJaxpr
 from tessera.core.errors import Code, CompileError
-from tessera.pde.checks import require_callable, require_field, require_points, require_vector
+from tessera.pde.checks import (
+    Contract,
+    forward_derivatives,
+    require_callable,
+    require_field,
+    require_points,
+    require_vector,
+    to_array,
+    trace,
+)
 from tessera.pde.chunks import LAYER_BYTES, choose_chunk, map_points, widest_layer
 from tessera.pde.forward_laplacian import laplacian_at
 
@@ -17,6 +26,8 @@ from tessera.pde.forward_laplacian import laplacian_at
 Field = Callable[[jax.Array], jax.Array]
 # A function of points `(..., d)`.
 Operator = Callable[[jax.Array], jax.Array]
+
+FIELD = Contract("u", takes="one point", returns="a scalar or (k,)")
 
 # With more coordinates than this per component, one reverse pass costs less than a forward pass for each.
 FORWARD_PASSES = 8
@@ -31,10 +42,11 @@ def laplacian(u: Field, *, chunk_size: int | None = None) -> Operator:
     Points go through `chunk_size` at a time (None: as many as suit the platform).
 
     Every JAX transformation applies, to points and to whatever `u` closes over. Call it inside `jax.jit`:
-    outside, each call traces `u` again.
+    outside, each call traces `u` again. An index of a coordinate beyond d clamps, as everywhere in JAX.
 
-    Raises `CompileError` if `u` is not callable, does not return a real scalar or vector, or the points are
-    not floating-point with a last axis.
+    Raises `CompileError` if `u` is not callable, fails on a point, does not return a real scalar or vector,
+    or calls a `jax.custom_vjp` function, which has no forward derivative; or if the points are not
+    floating-point with a last axis.
 
     >>> print(laplacian(lambda x: x[0] ** 2 + 3 * x[1] ** 2)(jnp.ones((2, 2))))
     [8. 8.]
@@ -51,7 +63,8 @@ def grad(u: Field, *, chunk_size: int | None = None) -> Operator:
 
     `u` maps one point `(d,)` to a scalar or `(k,)`; the result maps points `(..., d)` to `(..., d)` or
     `(..., k, d)`. Arguments, transformations and errors as for `laplacian`. With more than eight
-    coordinates per component the derivatives are taken by reverse mode, which `u` must then allow.
+    coordinates per component the derivatives are taken by reverse mode, which `u` must then allow; it may
+    then call `jax.custom_vjp` functions.
 
     >>> print(grad(lambda x: x[0] * x[1])(jnp.array([2.0, 5.0])))
     [5. 2.]
@@ -132,11 +145,11 @@ def hvp(u: Field, *, chunk_size: int | None = None) -> Callable[[jax.Array, jax.
     >>> print(hvp(lambda x: x[0] * x[1])(jnp.array([1.0, 2.0]), jnp.array([1.0, 0.0])))
     [0. 1.]
     """
-    require_callable("hvp", u)
+    require_callable("hvp", u, FIELD)
 
     def at_points(points: jax.Array, vectors: jax.Array) -> jax.Array:
         points = require_points("hvp", points)
-        vectors = jnp.asarray(vectors)
+        vectors = to_array("hvp", "vectors", vectors)
         if (vectors.shape, vectors.dtype) != (points.shape, points.dtype):
             raise CompileError(
                 Code.E_SHAPE_MISMATCH,
@@ -162,7 +175,7 @@ def _over_points(
     chunk_size: int | None,
 ) -> Operator:
     """`at` gives the operator at one point; `rows` counts the values it carries per value of `u`."""
-    require_callable(op, u)
+    require_callable(op, u, FIELD)
 
     def at_points(points: jax.Array) -> jax.Array:
         points = require_points(op, points)
@@ -184,16 +197,17 @@ def _apply(
     *lead, d = arrays[0].shape
     total = math.prod(lead)
     chunk = choose_chunk(op, chunk_size, total, rows * widest_layer(network.jaxpr), LAYER_BYTES)
-    if not lead:
-        return at_point(*arrays)
-    results = map_points(at_point, tuple(x.reshape(total, d) for x in arrays), chunk)
+    with forward_derivatives(op):
+        if not lead:
+            return at_point(*arrays)
+        results = map_points(at_point, tuple(x.reshape(total, d) for x in arrays), chunk)
     return results.reshape(*lead, *results.shape[1:])
 
 
 def _trace(op: str, u: Field, points: jax.Array) -> ClosedJaxpr:
     # A sum over points has the type of one point, also for no points and inside shard_map.
     one = jnp.sum(points, axis=tuple(range(points.ndim - 1)))
-    network, shape = jax.make_jaxpr(u, return_shape=True)(one)
+    network, shape = trace(op, u, FIELD, one)
     require_vector(op, shape)
     return network
 

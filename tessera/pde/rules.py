@@ -15,7 +15,6 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
-from tessera.core.errors import Code, CompileError
 from tessera.core.op import registered_ops
 from tessera.pde.jet import Jet, constant, laplacian_or_zeros, scale_rows, sum_over_rows
 
@@ -208,14 +207,6 @@ def _custom_jvp(equation: Any, apply: Apply, operands: Sequence[Jet]) -> list[Je
     return _general(equation, apply, operands)
 
 
-def _custom_vjp(equation: Any, apply: Apply, operands: Sequence[Jet]) -> list[Jet]:
-    raise CompileError(
-        Code.E_GRAPH_INVALID,
-        "laplacian: u calls a jax.custom_vjp function, which has no forward derivative.",
-        hints="write it with jax.custom_jvp, or use the tessera.ops function of that name",
-    )
-
-
 def _in_varying_operands(
     apply: Apply, operands: Sequence[Jet]
 ) -> tuple[Callable[..., list[jax.Array]], list[Jet]]:
@@ -257,5 +248,4 @@ _RULES: dict[str, Rule] = {
     "conv_general_dilated": _linear,
     "div": _divide,
     "custom_jvp_call": _custom_jvp,
-    "custom_vjp_call": _custom_vjp,
 }

@@ -7,9 +7,6 @@ import jax
 
 from tessera.core.op import Algorithm, Op, Sample
 
-# Samples are small; a rule that asks for large operands is met by enlarging their axes.
-ENLARGEMENTS = (1, 2, 4, 8, 16, 32, 64, 128, 256)
-
 
 @dataclass(frozen=True)
 class Choice:
@@ -37,24 +34,17 @@ def _reason(op: Op[..., Any], usable: list[Algorithm]) -> str:
 
 
 def _extent(op: Op[..., Any], algorithm: Algorithm) -> str:
+    inputs = "any input" if _runs_on_samples(op, algorithm) else "large inputs"
     devices = "any number of devices" if algorithm.partitions else "one device"
-    return f"{_smallest_fit(op, algorithm)}, {devices}"
+    return f"for {inputs} on {devices}"
 
 
-def _smallest_fit(op: Op[..., Any], algorithm: Algorithm) -> str:
-    """Says at which shape, a sample's or one enlarged, the algorithm is first chosen."""
-    for factor in ENLARGEMENTS:
-        for sample in op.samples:
-            types = _enlarged(sample, factor)
-            if algorithm.when(*types, **{**op.statics, **sample.statics}):
-                first = next(t for t in types if t is not None)
-                return "from shapes like " + "x".join(map(str, first.shape))
-    return "at no shape tried"
-
-
-def _enlarged(sample: Sample, factor: int) -> tuple[Any, ...]:
-    """Returns the types of a sample's operands with every axis longer by a factor."""
-    types = jax.eval_shape(lambda: sample.make(jax.random.key(0)))
-    return jax.tree.map(
-        lambda t: jax.ShapeDtypeStruct(tuple(n * factor for n in t.shape), t.dtype), types
+def _runs_on_samples(op: Op[..., Any], algorithm: Algorithm) -> bool:
+    """Whether an algorithm applies to every sample. Samples are small: one that does not wants more."""
+    return all(
+        algorithm.when(*_types(sample), **{**op.statics, **sample.statics}) for sample in op.samples
     )
+
+
+def _types(sample: Sample) -> tuple[Any, ...]:
+    return jax.eval_shape(lambda: sample.make(jax.random.key(0)))
