@@ -343,3 +343,9 @@ def test_a_mask_of_another_dtype_is_refused():
     with pytest.raises(CompileError, match="mask") as caught:
         flash_attention(*(draw(1, 1, 3, 4) for _ in range(3)), mask=np.ones((3, 3), np.float32))
     assert caught.value.code is Code.E_TARGET_CODEGEN
+
+
+def test_no_features_make_every_key_equal():
+    q, v = jnp.zeros((1, 4, 0)), jnp.asarray(draw(1, 4, 3))
+    expected = np.broadcast_to(np.asarray(v).mean(1, keepdims=True), (1, 4, 3))
+    np.testing.assert_allclose(flash_attention(q, q, v), expected, rtol=1e-5)

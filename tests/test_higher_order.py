@@ -280,3 +280,10 @@ def test_a_kernel_is_made_of_functions(given):
 
 def test_an_argument_must_be_an_array():
     assert raised(lambda: tile_kernel("predicate_eval", input="x")).code is Code.E_GRAPH_INVALID
+
+
+def test_an_implementation_of_another_shape_than_its_reference_is_refused():
+    kernels = TileKernels()
+    kernels.register("short", reference=lambda x: x, impl=lambda x: x[:1])
+    with pytest.raises(CompileError, match="impl of 'short' gives"):
+        kernels("short", x=jnp.ones(3))

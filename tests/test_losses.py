@@ -100,3 +100,19 @@ def test_mse_of_shapes_that_do_not_fit_is_refused():
 
 def test_mse_of_low_precision_is_summed_in_fp32():
     assert float(op.mse(jnp.full(4096, 1.0, jnp.bfloat16), 0.0)) == 1.0
+
+
+@pytest.mark.parametrize("dtype", [jnp.int8, jnp.uint8])
+def test_labels_in_a_narrow_dtype_equal_wide_ones(dtype):
+    logits = jax.random.normal(jax.random.key(2), (3, 300))
+    for classes in (128, 256, 300):
+        x, labels = logits[:, :classes], jnp.array([5, 0, 77])
+        wide = jax.value_and_grad(op.cross_entropy)(x, labels)
+        narrow = jax.value_and_grad(op.cross_entropy)(x, labels.astype(dtype))
+        np.testing.assert_array_equal(narrow[0], wide[0])
+        np.testing.assert_array_equal(narrow[1], wide[1])
+
+
+def test_soft_labels_keep_the_dtype_of_the_logits():
+    logits = LOGITS.astype(jnp.bfloat16)
+    assert op.cross_entropy(logits, jax.nn.one_hot(LABELS, 5)).dtype == jnp.bfloat16

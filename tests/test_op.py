@@ -1,5 +1,8 @@
 """`define_op` beyond the contract test: what a hand-written part replaces, and what stays derived."""
 
+import copy
+import pickle
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -218,3 +221,65 @@ def test_an_unhashable_static_argument_is_named():
 
     with pytest.raises(CompileError, match="'exponents' is not hashable"):
         make(power, "*b -> *b").bind(jnp.ones(2), exponents=[1])
+
+
+def test_a_shared_operand_and_its_tangent_are_mapped_together():
+    a = jax.random.normal(jax.random.key(0), (6, 3, 4))
+    b = jax.random.normal(jax.random.key(1), (4, 5))
+    along = jax.random.normal(jax.random.key(2), (6, 4, 5))
+
+    def pushed(product):
+        def one(a, t):
+            return jax.jvp(lambda b: product(a, b), (b,), (t,))[1]
+
+        return jax.vmap(one)(a, along)
+
+    np.testing.assert_allclose(pushed(ops.matmul), pushed(jnp.matmul), rtol=1e-5, atol=1e-5)
+
+
+def test_a_copied_or_pickled_op_is_the_op():
+    for copied in (
+        copy.copy(ops.gelu),
+        copy.deepcopy(ops.gelu),
+        pickle.loads(pickle.dumps(ops.gelu)),
+    ):
+        assert copied is ops.gelu
+
+
+def test_an_op_that_is_linear_in_an_operand_transposes():
+    a, b, ct = jnp.ones((3, 4)), jnp.arange(20.0).reshape(4, 5), jnp.ones((3, 5))
+    (transposed,) = jax.linear_transpose(lambda a: ops.matmul(a, b), a)(ct)
+    np.testing.assert_allclose(transposed, ct @ b.T, rtol=1e-6)
+    (spread,) = jax.linear_transpose(lambda a: ops.reduce_sum(a, 0), a)(jnp.arange(4.0))
+    np.testing.assert_allclose(spread, np.broadcast_to(np.arange(4.0), (3, 4)))
+
+
+def test_an_op_that_is_not_linear_does_not_transpose():
+    with pytest.raises(CompileError, match="gelu: is not linear"):
+        jax.linear_transpose(ops.gelu, jnp.ones(3))(jnp.ones(3))
+
+
+def test_a_linear_solver_differentiates_through_a_product():
+    m = 2.0 * jnp.eye(4) + jnp.triu(jnp.ones((4, 4)), 1)
+
+    def total(b):
+        return jax.scipy.sparse.linalg.gmres(lambda x: ops.matmul(m, x), b)[0].sum()
+
+    expected = np.linalg.solve(np.asarray(m, np.float64).T, np.ones(4))
+    np.testing.assert_allclose(jax.grad(total)(jnp.ones(4)), expected, rtol=1e-4)
+
+
+@pytest.mark.parametrize("op", [ops.sin, lambda x: jax.grad(lambda x: ops.rmsnorm(x).sum())(x)])
+def test_a_symbolic_size_that_decides_nothing_gets_the_reference(op):
+    batch = jax.export.symbolic_shape("b, 4")
+    exported = jax.export.export(jax.jit(op))(jax.ShapeDtypeStruct(batch, jnp.float32))
+    x = jnp.linspace(-2.0, 2.0, 12).reshape(3, 4)
+    np.testing.assert_allclose(exported.call(x), op(x), rtol=1e-5, atol=1e-6)
+
+
+def test_numpy_integers_that_fit_are_operands_without_64_bit_mode():
+    labels = np.array([0, 2])
+    assert labels.dtype == np.int64
+    assert np.isfinite(ops.cross_entropy(jnp.zeros((2, 3)), labels))
+    with pytest.raises(CompileError, match="int64 needs 64-bit mode"):
+        ops.cross_entropy(jnp.zeros((1, 3)), np.array([2**40]))

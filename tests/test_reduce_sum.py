@@ -404,3 +404,19 @@ def test_a_sum_that_cannot_be_says_why(call, code, says):
 def test_an_unstable_sum_is_that_of_xla():
     x = mixed(1000)
     assert bits(reduce_sum(x, stable=False)) == bits(jnp.sum(x))
+
+
+def test_a_nan_in_one_part_of_a_complex_number_leaves_the_other():
+    total = reduce_sum(jnp.array([complex(float("nan"), 1), 2 + 3j], jnp.complex64))
+    assert np.isnan(total.real)
+    assert total.imag == 4.0
+
+
+def test_a_complex_sum_is_not_cast_to_real():
+    with pytest.raises(CompileError, match="cannot hold a sum of complex64"):
+        reduce_sum(jnp.ones(2, jnp.complex64), dtype="fp32")
+
+
+def test_a_real_sum_in_complex_has_a_real_gradient():
+    gradient = jax.grad(lambda x: reduce_sum(x, dtype="complex64").real)(jnp.ones(3))
+    np.testing.assert_array_equal(gradient, np.ones(3))

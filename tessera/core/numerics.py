@@ -61,6 +61,8 @@ def dtype(word: Any, where: str = "dtype") -> np.dtype:
     'bfloat16'
     """
     try:
+        if word is None:
+            raise TypeError("NumPy takes None for float64")
         found = jnp.dtype(WORDS.get(word, word) if isinstance(word, str) else word)
     except TypeError:
         known = ", ".join(WORDS)

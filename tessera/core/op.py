@@ -22,6 +22,7 @@ from typing import Any, Generic, ParamSpec, TypeVar, cast
 
 import jax
 import jax.numpy as jnp
+from jax.extend.core import InconclusiveDimensionOperation
 from jax.interpreters import ad
 
 from tessera.core import compat
@@ -65,7 +66,11 @@ class Algorithm:
 
 
 def define_op(
-    dims: str, *, kinds: str | Sequence[str] = "float", name: str | None = None
+    dims: str,
+    *,
+    kinds: str | Sequence[str] = "float",
+    name: str | None = None,
+    linear: bool = False,
 ) -> Callable[[Callable[P, R]], "Op[P, R]"]:
     """Returns a decorator that makes a reference function an `Op` and registers it.
 
@@ -73,10 +78,11 @@ def define_op(
     Positional parameters are arrays, keyword-only ones static and hashable. `kinds` says which dtypes an
     operand may have, for all or one by one: float, number, integer, bool, any, key. Operands of kind float
     are promoted to one dtype, and those of kind number; one marked `~float` keeps its own.
+    `linear=True` states that the op is linear in its operands together, so that it can be transposed.
     """
 
     def decorate(reference: Callable[P, R]) -> Op[P, R]:
-        op = Op(reference, parse(dims), kinds, name or reference.__name__)
+        op = Op(reference, parse(dims), kinds, name or reference.__name__, linear=linear)
         if op.name in _REGISTRY:
             raise CompileError(Code.E_GRAPH_INVALID, f"an op named {op.name!r} is already defined.")
         _REGISTRY[op.name] = op
@@ -94,12 +100,19 @@ class Op(Generic[P, R]):
     """An op: call it like the function it was made from. Made by `define_op`."""
 
     def __init__(
-        self, reference: Callable[P, R], dims: Signature, kinds: str | Sequence[str], name: str
+        self,
+        reference: Callable[P, R],
+        dims: Signature,
+        kinds: str | Sequence[str],
+        name: str,
+        *,
+        linear: bool = False,
     ):
         functools.update_wrapper(self, reference)
         parameters = inspect.signature(reference).parameters.values()
         operands = [p for p in parameters if p.kind is not p.KEYWORD_ONLY]
         self.name = name
+        self.linear = linear
         self.dims = dims
         self.reference = reference
         self.samples: tuple[Sample, ...] = ()
@@ -118,6 +131,7 @@ class Op(Generic[P, R]):
             name, self._flat_reference, self._signature, choose=self._choose_output
         )
         ad.primitive_jvps[self._primitive] = self._jvp_rule
+        ad.primitive_transposes[self._primitive] = self._linear_transpose_rule
         self._forward_primitive: Any = None
         self._tangent_primitive: Any = None
 
@@ -127,6 +141,17 @@ class Op(Generic[P, R]):
 
     def __repr__(self) -> str:
         return f"<op {self.name}: {self.dims}>"
+
+    # An op is its name: the rules of its primitives are found by identity, so a copy would have none.
+
+    def __copy__(self) -> "Op[P, R]":
+        return self
+
+    def __deepcopy__(self, _memo: object) -> "Op[P, R]":
+        return self
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return _registered, (self.name,)
 
     @property
     def has_backward(self) -> bool:
@@ -338,11 +363,8 @@ class Op(Generic[P, R]):
         split = compat.devices_of(ctx) > 1 or any(compat.explicitly_sharded(t) for t in types)
         for algorithm in self.algorithms.values():
             usable = compat.platform_of(ctx) in algorithm.platforms
-            if (
-                usable
-                and (algorithm.partitions or not split)
-                and algorithm.when(*operands, **statics)
-            ):
+            usable = usable and (algorithm.partitions or not split)
+            if usable and _holds(algorithm.when, operands, statics):
                 return algorithm
         return None
 
@@ -400,6 +422,31 @@ class Op(Generic[P, R]):
     ) -> Any:
         return _jvp_of(functools.partial(self._flat_tangent, **params), primals, tangents)
 
+    def _linear_transpose_rule(
+        self, cotangents: Sequence[Any], *xs: Any, **params: Any
+    ) -> list[Any]:
+        """Transposes an op that is linear in the operands not known here (`jax.linear_transpose`).
+
+        JAX refuses if the reference is not; where it cannot tell, `define_op(linear=True)` says so.
+        """
+        unknown = [ad.is_undefined_primal(x) for x in xs]
+
+        def of_unknown(*found: Any) -> list[Any]:
+            rest = iter(found)
+            mixed = (next(rest) if u else x for u, x in zip(unknown, xs, strict=True))
+            return (self._primitive.bind if self.linear else self._flat_reference)(*mixed, **params)
+
+        types = [x.aval for x in _pick(unknown, xs)]
+        given = [ad.instantiate_zeros(ct) for ct in cotangents]
+        if self.linear:
+            found = jax.vjp(of_unknown, *(jnp.zeros(t.shape, t.dtype) for t in types))[1](given)
+            return list(_fill(unknown, found))
+        try:
+            found = jax.linear_transpose(of_unknown, *types)(given)
+        except (AssertionError, NotImplementedError, TypeError) as error:
+            raise self._invalid("is not linear, so it has no transpose") from error
+        return list(_fill(unknown, found))
+
     def _transpose_rule(self, cotangents: Sequence[Any], *xs: Any, **params: Any) -> list[Any]:
         present, nonzero = params["present"], params["nonzero"]
         statics = {k: params[k] for k in self.statics}
@@ -435,6 +482,17 @@ def _pick(mask: Sequence[bool], items: Sequence[Any]) -> tuple[Any, ...]:
     return tuple(item for chosen, item in zip(mask, items, strict=True) if chosen)
 
 
+def _registered(name: str) -> "Op[..., Any]":
+    return _REGISTRY[name]
+
+
+def _holds(when: Callable[..., bool], operands: Sequence[Any], statics: dict[str, Any]) -> bool:
+    try:
+        return when(*operands, **statics)
+    except InconclusiveDimensionOperation:
+        return False  # a symbolic size may be small as well as large
+
+
 def _hashable(value: Any) -> bool:
     try:
         hash(value)
@@ -454,6 +512,8 @@ def _no_tangent(x: Any) -> ad.Zero:
 def _as_gradient(op: str, gradient: Any, operand: Any) -> Any:
     assert gradient is not None, f"{op}: the backward gave no gradient for a float operand"
     assert gradient.shape == operand.shape, f"{op}: gradient {gradient.shape} of {operand.shape}"
+    if jnp.iscomplexobj(gradient) and not jnp.iscomplexobj(operand):
+        gradient = jnp.real(gradient)
     return gradient.astype(operand.dtype)
 
 

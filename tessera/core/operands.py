@@ -27,6 +27,7 @@ def to_array(op: str, name: str, x: Any) -> jax.Array:
     if isinstance(x, jax.Array):
         return x
     if isinstance(x, np.ndarray | np.generic):
+        x = _fitting_integers(x)
         require_x64(x.dtype, f"{op}: argument {name!r}")
     elif not isinstance(x, bool | int | float | complex):
         raise CompileError(
@@ -35,6 +36,16 @@ def to_array(op: str, name: str, x: Any) -> jax.Array:
             hints="jnp.asarray(...)",
         )
     return jnp.asarray(x)
+
+
+def _fitting_integers(x: Any) -> Any:
+    """Returns 64-bit integers, NumPy's default, as 32-bit ones if 64-bit mode is off and they all fit."""
+    narrow = {"int64": np.int32, "uint64": np.uint32}.get(x.dtype.name)
+    if narrow is None or compat.x64_is_on():
+        return x
+    bounds = np.iinfo(narrow)
+    fits = x.size == 0 or (x.min() >= bounds.min and x.max() <= bounds.max)
+    return x.astype(narrow) if fits else x
 
 
 def check_kind(op: str, name: str, array: jax.Array, kind: str) -> None:

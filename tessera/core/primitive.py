@@ -8,7 +8,7 @@ Derivative rules are the business of `tessera.core.op`.
 """
 
 from collections.abc import Callable, Sequence
-from functools import cache, partial
+from functools import lru_cache, partial
 from typing import Any
 
 import jax
@@ -19,6 +19,8 @@ from jax.interpreters import batching, mlir
 
 from tessera.core import compat
 from tessera.core.dims import Signature
+
+CACHED = 4096  # static argument combinations kept per cache; a sweep over more compiles again
 
 # A flat function: arrays in, a list of arrays out, static parameters as keywords.
 Flat = Callable[..., list[jax.Array]]
@@ -46,7 +48,7 @@ def make_primitive(
     primitive = Primitive(f"tessera.{name}")
     primitive.multiple_results = True
 
-    @cache
+    @lru_cache(CACHED)
     def eager(**params: Any) -> Callable[..., list[jax.Array]]:
         return jax.jit(_named(name, partial(primitive.bind, **params)))
 
@@ -120,8 +122,8 @@ def extend_batch(
         lead = term.leads_with(group)
         shared = lead is not None and lead.optional and len(shape) == term.rank
         if axis is not None:
-            if lead is None or (shared and present):
-                return None
+            if lead is None or (shared and (present or not may_broadcast)):
+                return None  # also: a tangent must keep the shape of the operand it belongs to
             moved.append(jnp.moveaxis(x, axis, 0))
         elif lead is None or shared:
             moved.append(x)
@@ -138,7 +140,7 @@ def _unmapped_shape(x: Any, axis: int | None) -> tuple[int, ...]:
     return shape if axis is None else shape[:axis] + shape[axis + 1 :]
 
 
-@cache
+@lru_cache(CACHED)
 def _compiled(name: str, function: Flat, **params: Any) -> Any:
     return jax.jit(_named(name, partial(function, **params)))
 

@@ -11,7 +11,7 @@ from tessera.core.operands import to_array
 REDUCTIONS = ("mean", "sum", "none")
 
 
-@define_op("*b v, [*b], [*b v] -> *b", kinds=("float", "integer", "float"))
+@define_op("*b v, [*b], [*b v] -> *b", kinds=("float", "integer", "~float"))
 def cross_entropy(
     logits: jax.Array,
     labels: jax.Array | None = None,
@@ -117,6 +117,8 @@ def cross_entropy(
             Code.E_GRAPH_INVALID, f"cross_entropy: unknown reduction {reduction!r}; one of {known}."
         )
     y = to_array("cross_entropy", "labels", labels)
+    if jnp.issubdtype(y.dtype, jnp.integer) and y.dtype.itemsize < 4:
+        y = y.astype(jnp.int32)  # a class index need not fit the dtype the labels are stored in
     if jnp.issubdtype(y.dtype, jnp.floating):
         if ignore_index is not None:
             raise CompileError(

@@ -265,7 +265,9 @@ def flash_attention(
         None if sinks is None else _grouped_sinks(sinks, groups, heads),
         causal=bool(causal),
         window=window,
-        scale=depth**-0.5 if scale is None else as_number("flash_attention", "scale", scale),
+        scale=max(depth, 1) ** -0.5
+        if scale is None
+        else as_number("flash_attention", "scale", scale),
         block_q=blocks["block_q"],
         block_k=blocks["block_k"],
     )

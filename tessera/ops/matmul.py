@@ -139,13 +139,16 @@ def matmul(
         _require_fit(name, x, product)
     a, b = (a[None, :] if row else a), (b[:, None] if column else b)
     a, b = _broadcast_batch(a, b)
+    total = numerics.dtype(accumulate, "matmul: accumulate")
+    if not jnp.issubdtype(total, jnp.floating):
+        raise _invalid(f"accumulate is {total}, not a float dtype")
     y = matmul.bind(
         a,
         b,
         bias,
         residual,
         activation=activation,
-        accumulate=numerics.dtype(accumulate, "matmul: accumulate"),
+        accumulate=total,
         out_dtype=None if out_dtype is None else numerics.dtype(out_dtype, "matmul: out_dtype"),
     )
     return jnp.squeeze(y, axis=(-2,) * row + (-1,) * column)

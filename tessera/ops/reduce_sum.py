@@ -37,7 +37,7 @@ LANES = 16
 NAIVE, TREE = "naive", "tree"
 
 
-@define_op("*b n@axis *c -> *b 1@axis *c", kinds="number")
+@define_op("*b n@axis *c -> *b 1@axis *c", kinds="number", linear=True)
 def reduce_sum(x: jax.Array, *, axis: int, method: str = TREE, dtype: Any = None) -> jax.Array:
     """Returns the sum over one axis, several, or all (`axis=None`).
 
@@ -73,6 +73,8 @@ def reduce_sum(x: jax.Array, *, axis: int, method: str = TREE, dtype: Any = None
     """
     out = _sum_dtype(x.dtype) if dtype is None else jnp.dtype(dtype)
     wide = _accumulator(x.dtype, out)
+    if method != NAIVE and not isinstance(x.shape[axis], int):
+        raise _invalid(f"the tree of {method!r} needs a length; axis {axis} is {x.shape[axis]}")
     if method == NAIVE or x.shape[axis] == 0 or not jnp.issubdtype(out, jnp.inexact):
         total = jnp.sum(x, axis=axis, dtype=wide, keepdims=True)
     else:
@@ -230,6 +232,8 @@ def _add_neighbours(
 def _rounded(x: jax.Array) -> jax.Array:
     # A product summed in the loop that makes it may become a multiply-add, which does not round it;
     # whether it does depends on the partition. The select prevents it.
+    if jnp.iscomplexobj(x):
+        return jax.lax.complex(_rounded(x.real), _rounded(x.imag))
     return jnp.where(x == x, x, jnp.nan)
 
 
@@ -313,7 +317,8 @@ def _checked_dtype(given: Any, wanted: Any) -> Any:
     if wanted is None:
         return _sum_dtype(given)
     out = numerics.dtype(wanted, "reduce_sum")
-    if jnp.issubdtype(given, jnp.inexact) and not jnp.issubdtype(out, jnp.inexact):
+    kinds = (jnp.inexact, jnp.complexfloating)
+    if any(jnp.issubdtype(given, k) and not jnp.issubdtype(out, k) for k in kinds):
         raise _invalid(f"dtype {out.name} cannot hold a sum of {jnp.dtype(given).name}")
     return out
 

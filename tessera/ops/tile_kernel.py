@@ -53,8 +53,9 @@ class TileKernels:
             known = ", ".join(sorted(self._kernels))
             raise _invalid(f"no kernel is named {name!r}; there are {known}")
         arrays = {word: to_array(f"tile_kernel {name!r}", word, x) for word, x in arrays.items()}
-        if kernel.abstract is not None:
-            _check_result(name, kernel, arrays)
+        for part, promise in (("abstract", kernel.abstract), ("impl", kernel.impl)):
+            if promise is not None:
+                _check_result(name, part, kernel, promise, arrays)
         if kernel.vjp is not None:
             return _with_backward(kernel, arrays)
         return kernel.reference(**arrays) if kernel.impl is None else _with_value(kernel, arrays)
@@ -139,9 +140,8 @@ def _with_backward(kernel: Kernel, arrays: Arrays) -> Any:
     return run(arrays)
 
 
-def _check_result(name: str, kernel: Kernel, arrays: Arrays) -> None:
-    assert kernel.abstract is not None
-    promised = kernel.abstract(**arrays)
+def _check_result(name: str, part: str, kernel: Kernel, promise: Function, arrays: Arrays) -> None:
+    promised = jax.eval_shape(lambda given: promise(**given), arrays)
     found = jax.eval_shape(lambda given: kernel.reference(**given), arrays)
     if jax.tree.structure(promised) != jax.tree.structure(found) or any(
         (a.shape, a.dtype) != (b.shape, b.dtype)
@@ -149,7 +149,7 @@ def _check_result(name: str, kernel: Kernel, arrays: Arrays) -> None:
     ):
         raise CompileError(
             Code.E_SHAPE_MISMATCH,
-            f"tile_kernel: {name!r} promises {promised} but its reference gives {found}.",
+            f"tile_kernel: {part} of {name!r} gives {promised} but its reference {found}.",
         )
 
 
