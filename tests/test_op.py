@@ -283,3 +283,27 @@ def test_numpy_integers_that_fit_are_operands_without_64_bit_mode():
     assert np.isfinite(ops.cross_entropy(jnp.zeros((2, 3)), labels))
     with pytest.raises(CompileError, match="int64 needs 64-bit mode"):
         ops.cross_entropy(jnp.zeros((1, 3)), np.array([2**40]))
+
+
+@pytest.mark.parametrize(
+    "op",
+    [
+        ops.tanh,
+        ops.sin,
+        ops.softmax,
+        lambda x: ops.reduce_sum(x, 1, keepdims=True) + x,
+        jax.grad(lambda x: ops.rmsnorm(x).sum()),
+    ],
+    ids=["tanh", "sin", "softmax", "reduce_sum", "rmsnorm gradient"],
+)
+def test_explicit_axes_remain_beside_the_manual_ones_of_shard_map(op):
+    kinds = (jax.sharding.AxisType.Explicit,) * 2
+    mesh = jax.make_mesh((2, 4), ("x", "y"), axis_types=kinds)
+    rows, both = jax.sharding.PartitionSpec("x"), jax.sharding.PartitionSpec("x", "y")
+    x = jax.random.normal(jax.random.key(0), (16, 4))
+    with jax.set_mesh(mesh):
+        placed = jax.device_put(x, jax.NamedSharding(mesh, both))
+        mapped = jax.shard_map(op, in_specs=rows, out_specs=rows, axis_names={"x"})
+        result = jax.jit(mapped)(placed)
+        assert jax.typeof(result).sharding.spec == both
+    np.testing.assert_allclose(result, op(x), rtol=1e-5, atol=1e-6)

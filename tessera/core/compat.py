@@ -76,6 +76,17 @@ def is_key(x: Any) -> bool:
     return jnp.issubdtype(x.dtype, jax.dtypes.prng_key)
 
 
+def with_auto_axes(function: Callable[..., Any], out_sharding: Any) -> Callable[..., Any]:
+    """Returns a function that runs with the Explicit axes of a mesh made Auto, and ends in a sharding.
+
+    `out_sharding` is one sharding or a list; axes that are Manual here, inside `shard_map`, stay Manual.
+    """
+    first = out_sharding[0] if isinstance(out_sharding, list) else out_sharding
+    kinds = zip(first.mesh.axis_names, first.mesh.axis_types, strict=True)
+    axes = tuple(name for name, kind in kinds if kind is jax.sharding.AxisType.Explicit)
+    return cast(Any, jax.sharding.auto_axes(function, axes=axes, out_sharding=out_sharding))
+
+
 def partitioned_by_the_compiler(
     function: Callable[..., list[Any]], operands: Sequence[Any], results: Sequence[Any]
 ) -> Callable[..., list[Any]]:
@@ -92,7 +103,7 @@ def _in_auto_mode_to(
     def run(*operands: Any, **params: Any) -> list[Any]:
         body = partial(function, **params)
         with jax.sharding.use_abstract_mesh(shardings[0].mesh):
-            return cast(Any, jax.sharding.auto_axes(body, out_sharding=list(shardings)))(*operands)
+            return with_auto_axes(body, list(shardings))(*operands)
 
     return run
 
@@ -114,4 +125,4 @@ def in_auto_mode(
     shardings = [jax.typeof(x).sharding for x in like]
     if not any(explicitly_sharded(jax.typeof(x)) for x in like):
         return function
-    return cast(Any, jax.sharding.auto_axes(function, out_sharding=shardings))
+    return with_auto_axes(function, shardings)

@@ -17,7 +17,7 @@ import functools
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any, cast
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -170,7 +170,7 @@ def _in_auto_mode(x: jax.Array, axis: int, addition: Addition, wide: Any) -> jax
     if not compat.explicitly_sharded(kind):
         return run(x)
     out = NamedSharding(kind.sharding.mesh, _summed(kind.sharding.spec, (axis,), x.ndim, True))
-    return cast(jax.Array, jax.sharding.auto_axes(run, out_sharding=out)(x))
+    return compat.with_auto_axes(run, out)(x)
 
 
 def _tree_sum(x: jax.Array, *, axis: int, addition: Addition, wide: Any) -> jax.Array:
