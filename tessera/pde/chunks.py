@@ -14,7 +14,7 @@ from tessera.pde.forward_laplacian import CALLS
 # Bytes that the largest layer's derivatives may take at the points of one chunk, and all values that reverse
 # mode stores for it. On CPU a chunk should be small enough for the caches and large enough that each layer is
 # worth two cores (measured, for networks 128 wide: Laplacians 512 points with 2 or 3 coordinates, 32 with
-# 100; gradients 64 to 128, and 8, above which temporaries meet fresh pages); a GPU wants all its lanes filled.
+# 100; gradients 64 to 128, and 8, above which temporaries meet fresh pages). A GPU wants its lanes filled.
 LAYER_BYTES = {"cpu": 2**21, "gpu": 2**28, "tpu": 2**28}
 STORED_BYTES = {"cpu": 5 * 2**20, "gpu": 2**30, "tpu": 2**30}
 FEWEST_POINTS = 8
