@@ -63,17 +63,11 @@ def _smooth(x: Any) -> bool:
     return x is not None and jnp.issubdtype(x.dtype, jnp.floating)
 
 
-def _cases(**_: Any) -> list[Any]:
-    return [
-        pytest.param(
-            Case(op, sample), id=f"{op.name}-{i}", marks=[pytest.mark.slow] if i > 0 else []
-        )
-        for op in registered_ops()
-        for i, sample in enumerate(op.samples)
-    ]
-
-
-CASES = _cases()
+CASES = [
+    pytest.param(Case(op, sample), id=f"{op.name}-{i}", marks=[pytest.mark.slow] if i > 0 else [])
+    for op in registered_ops()
+    for i, sample in enumerate(op.samples)
+]
 SMOOTH_CASES = [p for p in CASES if any(map(_smooth, p.values[0].operands()))]
 every_case = pytest.mark.parametrize("case", CASES)
 every_smooth_case = pytest.mark.parametrize("case", SMOOTH_CASES)
