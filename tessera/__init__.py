@@ -1,9 +1,16 @@
 """Fused JAX ops that stay closed under every transformation, and what is built on them.
 
+    ts.compile(f)                the function, compiled: same results, same derivatives
+    ts.explain(f)(*args)         what was raised, fused and chosen in it, and why
+    ts.inspect(f, level, *args)  the text of one level
+    ts.export_mlir, ts.load      programs on disk
+
 Reading order:
 
     tessera.op        the operators, one file each; begin with `tessera/ops/rmsnorm.py`
     tessera.core.op   `define_op`: how one `jax.numpy` function becomes an op with every derivative
+    tessera.lowering  the compiler on one screen; `tessera.ir` are its levels
+    tessera.graph     decorators: kernel, training_step, capture, stream
     tessera.pde       exact differential operators on functions of a point
     tessera.dist      meshes, shard specifications, sharded tensors
     tessera.numerics  what accumulates in which dtype, and the tolerance a dtype earns
@@ -21,30 +28,51 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from tessera import dist, ops, pde
+    from tessera import dist, graph, ir, ops, pde
     from tessera import ops as op
+    from tessera.api import compile, explain, export_mlir, inspect, load  # noqa: A004
     from tessera.core import errors, numerics
 
 __version__ = "0.1.0"
 
-__all__ = ["dist", "errors", "numerics", "op", "ops", "pde"]
+__all__ = [
+    "compile",
+    "dist",
+    "errors",
+    "explain",
+    "export_mlir",
+    "graph",
+    "inspect",
+    "ir",
+    "load",
+    "numerics",
+    "op",
+    "ops",
+    "pde",
+]
 
 _MODULES = {
     "dist": "tessera.dist",
     "errors": "tessera.core.errors",
+    "graph": "tessera.graph",
+    "ir": "tessera.ir",
     "numerics": "tessera.core.numerics",
     "op": "tessera.ops",
     "ops": "tessera.ops",
     "pde": "tessera.pde",
 }
+_FUNCTIONS = ("compile", "explain", "export_mlir", "inspect", "load")
 
 
 def __getattr__(name: str) -> Any:
-    if name not in _MODULES:
+    if name in _FUNCTIONS:
+        found = getattr(importlib.import_module("tessera.api"), name)
+    elif name in _MODULES:
+        found = importlib.import_module(_MODULES[name])
+    else:
         raise AttributeError(f"module 'tessera' has no attribute {name!r}")
-    module = importlib.import_module(_MODULES[name])
-    globals()[name] = module
-    return module
+    globals()[name] = found
+    return found
 
 
 def __dir__() -> list[str]:

@@ -1,4 +1,4 @@
-"""The `tessera` command: the demo, a look at this machine, a way to start programs faster."""
+"""The `tessera` command: the demo, the compiler, a look at this machine, a way to start programs faster."""
 
 import os
 import sys
@@ -88,6 +88,51 @@ def run(
     os.execve(sys.executable, command, environment)
 
 
+@app.command(name="inspect")
+def inspect_function(
+    function: Annotated[str, typer.Argument(help="module:function, or file.py:function.")],
+    shape: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--shape", help="Type of one argument, as 8x128, 8x128:bf16 or 'scalar'; repeat."
+        ),
+    ] = None,
+    emit: Annotated[str, typer.Option("--emit", help="The level to print.")] = "graph",
+    target: Annotated[str | None, typer.Option(help="The platform to plan for.")] = None,
+    generic: Annotated[bool, typer.Option("--generic", help="MLIR's generic form.")] = False,
+) -> None:
+    """Prints one level of a function: jaxpr, captured, graph, schedule, tile, stablehlo, hlo, or explain."""
+    from tessera import api, ir
+    from tessera.command import find_function, type_named
+
+    found = find_function(function)
+    types = [type_named(text) for text in shape or []]
+    if emit == "explain":
+        terminal().print(api.explain(found)(*types))
+        return
+    text = api.inspect(found, emit, *types, target=target)
+    typer.echo(ir.to_text(ir.parse(text), generic=True) if generic else text)
+
+
+@app.command()
+def opt(
+    file: Annotated[Path, typer.Argument(help="IR text of any level; - reads standard input.")],
+    passes: Annotated[
+        str, typer.Option("-p", "--passes", help="Names of passes, comma-separated.")
+    ] = "",
+    generic: Annotated[bool, typer.Option("--generic", help="MLIR's generic form.")] = False,
+) -> None:
+    """Runs passes over IR text, verifies it and prints the result."""
+    from tessera.command import run_passes_on_text
+
+    if str(file) != "-" and not file.exists():
+        complain(f"opt: there is no file {file}")
+        raise typer.Exit(2)
+    text = sys.stdin.read() if str(file) == "-" else file.read_text()
+    names = [name.strip() for name in passes.split(",") if name.strip()]
+    typer.echo(run_passes_on_text(text, str(file), names, generic=generic))
+
+
 @app.command()
 def doctor() -> None:
     """Prints versions, devices, the allocator setting, and what each op runs on here and why."""
@@ -95,11 +140,15 @@ def doctor() -> None:
     from tessera.core.op import registered_ops
     from tessera.runtime import report
 
-    console = Console()
-    if not console.is_terminal:
-        console = Console(width=PIPED_WIDTH)
+    console = terminal()
     for part in report.doctor(os.environ, registered_ops()):
         console.print(part)
+
+
+def terminal() -> Console:
+    """Returns the console to print on: as wide as the terminal, or wide enough where there is none."""
+    console = Console()
+    return console if console.is_terminal else Console(width=PIPED_WIDTH)
 
 
 def complain(message: str) -> None:

@@ -11,6 +11,7 @@ import jax
 import jax.extend.core
 import jax.numpy as jnp
 from jax.experimental import jet as _jet
+from jax.extend import source_info_util
 
 jet_rules: dict[Any, Any] = _jet.jet_rules
 
@@ -126,3 +127,73 @@ def in_auto_mode(
     if not any(explicitly_sharded(jax.typeof(x)) for x in like):
         return function
     return with_auto_axes(function, shardings)
+
+
+def opened(jaxpr: Any) -> tuple[Any, Sequence[Any]]:
+    """Returns a jaxpr, closed over constants or not, and its constants."""
+    consts = jaxpr.consts if isinstance(jaxpr, _jaxprs.ClosedJaxpr) else ()
+    return (jaxpr.jaxpr if consts or isinstance(jaxpr, _jaxprs.ClosedJaxpr) else jaxpr), consts
+
+
+def closed_jaxpr(
+    invars: Sequence[Any],
+    results: Sequence[Any],
+    equations: Sequence[Any],
+    constants: Sequence[tuple[Any, Any]],
+    origin: Any,
+) -> ClosedJaxpr:
+    """Returns a closed jaxpr made of equations, with the effects and argument names of another."""
+    jaxpr = _jaxprs.Jaxpr(
+        [var for var, _ in constants],
+        list(invars),
+        list(results),
+        list(equations),
+        origin.effects,
+        origin.debug_info,
+    )
+    return _jaxprs.ClosedJaxpr(jaxpr, [array for _, array in constants])
+
+
+def like(held: Any, emitted: ClosedJaxpr) -> Any:
+    """Returns an emitted jaxpr in the form, closed or open, in which a parameter held its original."""
+    if isinstance(held, _jaxprs.ClosedJaxpr):
+        return emitted
+    assert not emitted.consts, "an array constant inside a region that cannot hold one"
+    return emitted.jaxpr
+
+
+def is_plain_call(equation: Any) -> bool:
+    """Returns whether an equation is a `jit` that only calls: no shardings, layouts, donation or options."""
+    if equation.primitive.name != "jit":
+        return False
+    params = equation.params
+    unspecified = all(
+        type(s).__name__ == "UnspecifiedValue"
+        for s in (*params["in_shardings"], *params["out_shardings"])
+    )
+    layouts = (*params["in_layouts"], *params["out_layouts"])
+    return (
+        unspecified
+        and not any(params["donated_invars"])
+        and not params["compiler_options_kvs"]
+        and all(layout is None for layout in layouts)
+    )
+
+
+def in_scope_of(equation: Any, caller: Any) -> Any:
+    """Returns an equation with the named scopes of its caller put before its own."""
+    outer = caller.source_info.name_stack
+    if not outer.stack:
+        return equation
+    info = equation.source_info
+    return equation.replace(source_info=info.replace(name_stack=outer + info.name_stack))
+
+
+def argument_names(jaxpr: Any) -> Sequence[str]:
+    """Returns the names of a jaxpr's arguments as the user wrote them, empty where unknown."""
+    return jaxpr.debug_info.arg_names or () if jaxpr.debug_info is not None else ()
+
+
+def source_of(equation: Any) -> str:
+    """Returns `file:line (function)` of the user's code an equation was traced from."""
+    return source_info_util.summarize(equation.source_info)

@@ -32,7 +32,16 @@ from tessera.core.operands import check_kind, promote_floats, share_varying_axes
 from tessera.core.primitive import EXPANSIONS, make_primitive
 from tessera.core.samples import Draw, Sample
 
-__all__ = ["Algorithm", "Draw", "Op", "Residuals", "Sample", "define_op", "registered_ops"]
+__all__ = [
+    "Algorithm",
+    "Draw",
+    "Op",
+    "Residuals",
+    "Sample",
+    "define_op",
+    "registered_op",
+    "registered_ops",
+]
 
 P = ParamSpec("P")
 Q = ParamSpec("Q")
@@ -96,6 +105,14 @@ def registered_ops() -> tuple["Op[..., Any]", ...]:
     return tuple(_REGISTRY[name] for name in sorted(_REGISTRY))
 
 
+def registered_op(name: str) -> "Op[..., Any]":
+    """Returns the op of this name; raises `E_GRAPH_INVALID` naming the known ones if there is none."""
+    if name not in _REGISTRY:
+        known = ", ".join(sorted(_REGISTRY)) or "none yet: import tessera.op"
+        raise CompileError(Code.E_GRAPH_INVALID, f"there is no op {name!r}; ops: {known}.")
+    return _REGISTRY[name]
+
+
 class Op(Generic[P, R]):
     """An op: call it like the function it was made from. Made by `define_op`."""
 
@@ -151,7 +168,7 @@ class Op(Generic[P, R]):
         return self
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return _registered, (self.name,)
+        return registered_op, (self.name,)
 
     @property
     def has_backward(self) -> bool:
@@ -355,15 +372,23 @@ class Op(Generic[P, R]):
         return self._flat_forward if found is None else self._flat_algorithm(found.name, True, True)
 
     def _choose(self, ctx: Any, types: Sequence[Any], params: dict[str, Any]) -> Algorithm | None:
+        split = compat.devices_of(ctx) > 1 or any(compat.explicitly_sharded(t) for t in types)
+        return self.algorithm_for(compat.platform_of(ctx), types, params, split=split)
+
+    def algorithm_for(
+        self, platform: str | None, types: Sequence[Any], params: dict[str, Any], *, split: bool
+    ) -> Algorithm | None:
+        """Returns what computes the op for operands of these types, or None for the reference.
+
+        `params` are those of the primitive; `split` tells whether the module is partitioned over devices.
+        """
         pinned = params["algorithm"]
         if pinned is not None:
             return self.algorithms.get(pinned)
         statics = {k: params[k] for k in self.statics}
         operands = _fill(params["present"], types)
-        split = compat.devices_of(ctx) > 1 or any(compat.explicitly_sharded(t) for t in types)
         for algorithm in self.algorithms.values():
-            usable = compat.platform_of(ctx) in algorithm.platforms
-            usable = usable and (algorithm.partitions or not split)
+            usable = platform in algorithm.platforms and (algorithm.partitions or not split)
             if usable and _holds(algorithm.when, operands, statics):
                 return algorithm
         return None
@@ -480,10 +505,6 @@ def _fill(present: Sequence[bool], live: Sequence[Any]) -> tuple[Any, ...]:
 
 def _pick(mask: Sequence[bool], items: Sequence[Any]) -> tuple[Any, ...]:
     return tuple(item for chosen, item in zip(mask, items, strict=True) if chosen)
-
-
-def _registered(name: str) -> "Op[..., Any]":
-    return _REGISTRY[name]
 
 
 def _holds(when: Callable[..., bool], operands: Sequence[Any], statics: dict[str, Any]) -> bool:

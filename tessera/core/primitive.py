@@ -20,6 +20,7 @@ from jax.interpreters import batching, mlir
 from tessera.core import compat
 from tessera.core.dims import Signature
 
+PREFIX = "tessera."  # begins the name of every primitive made here
 CACHED = 4096  # static argument combinations kept per cache; a sweep over more compiles again
 
 # A flat function: arrays in, a list of arrays out, static parameters as keywords.
@@ -45,7 +46,7 @@ def make_primitive(
     `choose` picks another function of the same contract at lowering time. `may_broadcast=False` keeps vmap
     from copying unbatched operands to extend the batch: it then maps the function instead.
     """
-    primitive = Primitive(f"tessera.{name}")
+    primitive = Primitive(f"{PREFIX}{name}")
     primitive.multiple_results = True
 
     @lru_cache(CACHED)

@@ -1,0 +1,373 @@
+"""The whole pipe in one place: compile, inspect, explain, export, load.
+
+your function ─▶ jaxpr ─▶ Graph ─▶ Schedule ─▶ jaxpr ─▶ StableHLO ─▶ XLA
+"""
+
+import functools
+import inspect as python_inspect
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Generic, ParamSpec, TypeVar
+
+import jax
+from jax import export
+from xdsl.dialects.builtin import ModuleOp
+
+from tessera import ops as ops  # loading it registers the ops that rules name
+from tessera.core import compat
+from tessera.core.arguments import Static, Structure, names_of, split, split_result
+from tessera.core.errors import Code, CompileError
+from tessera.ir.text import fingerprint, to_text
+from tessera.lowering import GRAPH_PASSES, SCHEDULE_PASSES, run_passes
+from tessera.lowering.graph_to_jaxpr import emit
+from tessera.lowering.jaxpr_to_graph import capture
+from tessera.lowering.rewrite import Context, Record
+from tessera.runtime import artifact, peaks
+from tessera.view.explanation import Explanation, explanation
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+LEVELS = ("jaxpr", "captured", "graph", "schedule", "stablehlo", "hlo")
+
+
+@dataclass(frozen=True)
+class Traced:
+    """A function traced for one signature: what it computes, and how its results are put together."""
+
+    name: str
+    jaxpr: compat.ClosedJaxpr
+    names: tuple[str, ...]
+    result: Structure
+
+
+@dataclass(frozen=True)
+class Plan:
+    """A traced function after the compiler: its levels and what every pass did."""
+
+    traced: Traced
+    captured: str
+    graph: str
+    schedule: ModuleOp
+    records: tuple[Record, ...]
+
+
+class Compiled(Generic[P, R]):
+    """A function compiled by Tessera. Call it like the original; made by `compile`."""
+
+    def __init__(
+        self,
+        function: Callable[P, R],
+        target: str | None = None,
+        static_argnames: Sequence[str] = (),
+    ):
+        functools.update_wrapper(self, function)
+        self._function = function
+        self._target = target
+        self._static = frozenset(static_argnames)
+        self._parameters = _parameter_names(function)
+        self._last: tuple[Structure, tuple[Any, ...]] | None = None
+        self.trace_count = 0
+        self._jitted = jax.jit(_named(self._run, self.name), static_argnums=0)
+        unknown = self._static - set(self._parameters)
+        if unknown:
+            raise CompileError(
+                Code.E_GRAPH_INVALID,
+                f"compile: {self.name} has no parameter {min(unknown)!r} to be static.",
+                hints=f"parameters: {', '.join(self._parameters)}",
+            )
+
+    @property
+    def name(self) -> str:
+        """The name of the function."""
+        return _name_of(self._function)
+
+    def __repr__(self) -> str:
+        return f"<compiled {self.name}>"
+
+    def __call__(self, *args: P.args, **kwargs: P.kwargs) -> R:
+        """Runs the program compiled for the types of the arguments, compiling it if there is none."""
+        structure, arrays = self._split(args, kwargs)
+        return self._unwrapped(self._jitted(structure, *arrays))
+
+    def _unwrapped(self, out: Any) -> Any:
+        return jax.tree.map(lambda x: x.value if isinstance(x, Static) else x, out, is_leaf=_static)
+
+    # -- looking inside ------------------------------------------------------------------------------------
+
+    def inspect(self, level: str, *args: Any, target: str | None = None, **kwargs: Any) -> str:
+        """Returns the text of a level, for arguments (arrays or their types) or for the last call.
+
+        Levels: jaxpr, captured (Graph before any pass), graph, schedule, stablehlo, hlo (optimised by XLA).
+        Raises `E_GRAPH_INVALID` for another word, or without arguments and without a call before.
+        """
+        if level not in LEVELS:
+            raise CompileError(
+                Code.E_GRAPH_INVALID,
+                f"inspect: there is no level {level!r}.",
+                hints=f"levels: {', '.join(LEVELS)}",
+            )
+        structure, types = self._signature(args, kwargs)
+        if level in ("stablehlo", "hlo"):
+            lowered = self._jitted.lower(structure, *types)
+            return lowered.as_text() if level == "stablehlo" else str(lowered.compile().as_text())
+        traced = self._trace(structure, types)
+        if level == "jaxpr":
+            return str(traced.jaxpr)
+        plan = make_plan(traced, target or self._target)
+        return {
+            "captured": plan.captured,
+            "graph": plan.graph,
+            "schedule": to_text(plan.schedule),
+        }[level]
+
+    def plan(self, *args: Any, **kwargs: Any) -> Plan:
+        """Returns what the compiler does for arguments (arrays or their types), or did for the last call."""
+        return make_plan(self._trace(*self._signature(args, kwargs)), self._target)
+
+    def explain(self, *args: Any, **kwargs: Any) -> Explanation:
+        """Returns what the compiler does for arguments (arrays or their types), or did for the last call."""
+        bare = not (args or kwargs or self._parameters or self._last)
+        signature = self._split(args, kwargs) if bare else self._signature(args, kwargs)
+        plan = make_plan(self._trace(*signature), self._target)
+        device = peaks.device(self._target)
+        return explanation(self.name, plan.schedule, plan.records, device, plan.traced.names)
+
+    def lower(self, *args: P.args, **kwargs: P.kwargs) -> Any:
+        """Returns the lowered program, as `jax.jit(f).lower` does, for arrays or their types."""
+        structure, arrays = self._split(args, kwargs)
+        return self._jitted.lower(structure, *arrays)
+
+    def save(
+        self,
+        path: str | Path,
+        *args: Any,
+        platforms: Sequence[str] | None = None,
+        derivatives: int = 0,
+        **kwargs: Any,
+    ) -> None:
+        """Writes the program for arguments (arrays or their types), or for the last call, to a file.
+
+        A symbolic size (`jax.export.symbolic_shape`) stays symbolic. Results must be of plain containers.
+        `derivatives` is how often the loaded program can be differentiated in reverse.
+        """
+        structure, types = self._signature(args, kwargs)
+
+        def flat(*arrays: Any) -> Any:
+            return self._unwrapped(self._jitted(structure, *arrays))
+
+        exported = export.export(jax.jit(flat), platforms=platforms)(*types)
+        plan = make_plan(self._trace(structure, types), self._target)
+        artifact.save(
+            path,
+            exported,
+            name=self.name,
+            names=plan.traced.names,
+            ir_hash=fingerprint(plan.schedule),
+            derivatives=derivatives,
+        )
+
+    # -- the pipe --------------------------------------------------------------------------------------------
+
+    def _run(self, structure: Structure, *arrays: Any) -> Any:
+        self.trace_count += 1
+        types = tuple(jax.typeof(x) for x in arrays)
+        self._last = (structure, types)
+        traced = self._trace(structure, types)
+        module, _ = lower_to_schedule(traced, self._target)
+        emitted = emit(module)
+        found = compat.evaluate(*compat.opened(emitted), *arrays)
+        return _with_statics(traced.result, found)
+
+    def _split(self, args: Sequence[Any], kwargs: Mapping[str, Any]) -> tuple[Structure, list[Any]]:
+        if self._static:
+            args = tuple(
+                Static(x) if name in self._static else x
+                for name, x in zip(_padded(self._parameters, len(args)), args, strict=True)
+            )
+            kwargs = {k: Static(x) if k in self._static else x for k, x in kwargs.items()}
+        return split((tuple(args), dict(kwargs)), self.name)
+
+    def _signature(self, args: Any, kwargs: Any) -> tuple[Structure, tuple[Any, ...]]:
+        if args or kwargs:
+            structure, arrays = self._split(args, kwargs)
+            return structure, tuple(_type_of(x) for x in arrays)
+        if self._last is None:
+            raise CompileError(
+                Code.E_GRAPH_INVALID,
+                f"{self.name} has not been called, so there is no signature to look at.",
+                hints="pass arguments, or jax.ShapeDtypeStruct(shape, dtype) in their place",
+            )
+        return self._last
+
+    def _trace(self, structure: Structure, types: Sequence[Any]) -> Traced:
+        found: list[Structure] = []
+
+        def flat(*arrays: Any) -> list[Any]:
+            args, kwargs = structure.fill(arrays)
+            args = tuple(x.value if isinstance(x, Static) else x for x in args)
+            kwargs = {k: x.value if isinstance(x, Static) else x for k, x in kwargs.items()}
+            result, leaves = split_result(self._function(*args, **kwargs))
+            found.append(result)
+            return leaves
+
+        jaxpr = jax.make_jaxpr(flat)(*types)
+        names = names_of(self._parameters, structure.fill(types), structure)
+        return Traced(self.name, jaxpr, tuple(names), found[0])
+
+
+def lower_to_schedule(traced: Traced, target: str | None) -> tuple[ModuleOp, Context]:
+    """Returns the Schedule module of a traced function and the context its passes have filled."""
+    context = Context(peaks.device(target))
+    module = capture(traced.jaxpr, traced.name, traced.names)
+    run_passes(module, context, GRAPH_PASSES)
+    run_passes(module, context, SCHEDULE_PASSES)
+    return module, context
+
+
+def make_plan(traced: Traced, target: str | None) -> Plan:
+    """Returns every level of a traced function, as they are when it is compiled."""
+    context = Context(peaks.device(target))
+    module = capture(traced.jaxpr, traced.name, traced.names)
+    captured = to_text(module)
+    run_passes(module, context, GRAPH_PASSES)
+    graph = to_text(module)
+    run_passes(module, context, SCHEDULE_PASSES)
+    return Plan(traced, captured, graph, module, tuple(context.records))
+
+
+def compile(  # noqa: A001 - the specification's name
+    function: Callable[P, R],
+    *,
+    target: str | None = None,
+    static_argnames: Sequence[str] | str = (),
+) -> Compiled[P, R]:
+    """Returns a function compiled by Tessera: same arguments, same results, same derivatives.
+
+    On a call the function is traced, as by `jax.jit`; plain `jax.numpy` code that is a Tessera op becomes
+    that op where it pays; what remains is compiled by XLA as ever. The result goes wherever a JAX function
+    goes: `jax.jit`, `jax.grad`, `jax.jvp`, `jax.vmap`, `jax.hessian`, `shard_map`, sharded arguments.
+
+    Arguments are any pytrees. Arrays and numbers are traced; functions, strings and what an Equinox module
+    holds beside arrays are static, as are the parameters named by `static_argnames`. `target` is the
+    platform to plan for ("cpu", "cuda"); by default JAX's own.
+
+    Raises what the function raises, and `E_GRAPH_INVALID` for an unhashable static argument.
+
+    >>> import jax.numpy as jnp
+    >>> mean_exp = compile(lambda x: jnp.mean(jnp.exp(x)))
+    >>> mean_exp(jnp.zeros(3)), jax.grad(mean_exp)(jnp.zeros(2))
+    (Array(1., dtype=float32), Array([0.5, 0.5], dtype=float32))
+    """
+    if isinstance(function, Compiled):
+        return function
+    names = (static_argnames,) if isinstance(static_argnames, str) else tuple(static_argnames)
+    return Compiled(function, target, names)
+
+
+def inspect(
+    function: Callable[..., Any], level: str, *args: Any, target: str | None = None, **kwargs: Any
+) -> str:
+    """Returns the text of one level of a function, for arguments (arrays or their types).
+
+    Levels and errors are those of `Compiled.inspect`. The Graph and Schedule text parses with `ts.ir.parse`.
+
+    >>> import jax.numpy as jnp
+    >>> "tessera.graph.softmax" in inspect(jax.nn.softmax, "graph", jnp.zeros((2, 3)))
+    True
+    """
+    return compile(function).inspect(level, *args, target=target, **kwargs)
+
+
+def export_mlir(
+    function: Callable[..., Any],
+    args: Sequence[Any],
+    path: str | Path,
+    dialect: str = "stablehlo",
+    target: str | None = None,
+) -> None:
+    """Writes the MLIR of one call of a function to a file.
+
+    `dialect` is "stablehlo", or a level of Tessera's own: "graph", "schedule". `args` are arrays or their
+    types. Raises `E_GRAPH_INVALID` for another dialect.
+    """
+    dialects = ("stablehlo", "graph", "schedule")
+    if dialect not in dialects:
+        raise CompileError(
+            Code.E_GRAPH_INVALID,
+            f"export_mlir: there is no dialect {dialect!r}.",
+            hints=f"dialects: {', '.join(dialects)}",
+        )
+    Path(path).write_text(inspect(function, dialect, *args, target=target))
+
+
+def load(path: str | Path) -> artifact.Program:
+    """Returns a program written by `Compiled.save`; errors are those of `tessera.runtime.artifact.load`."""
+    return artifact.load(path)
+
+
+def explain(
+    function: Callable[..., Any], *, target: str | None = None
+) -> Callable[..., Explanation]:
+    """Returns a function of the arguments (arrays or their types) that explains what is compiled for them.
+
+    What comes back prints as a table and shows in Jupyter as a picture: every group of operations that is planned
+    as one kernel with its work, bytes, roofline time and reasons; what became a Tessera op and what was left as
+    written, and why. `target` is the platform to plan for, by default JAX's own.
+
+    Raises `E_GRAPH_INVALID` for what is not a function, and what the function raises.
+
+    >>> import jax.numpy as jnp
+    >>> found = explain(jnp.matmul)(jnp.ones((2, 3)), jnp.ones((3, 4)))
+    >>> [group.pattern for group in found.groups], found.totals.flops
+    (['dot_general'], 48)
+    """
+    if not callable(function):
+        raise CompileError(
+            Code.E_GRAPH_INVALID,
+            f"explain: {type(function).__name__} is not a function.",
+            hints="ts.explain(f)(*args): the function first, then its arguments",
+        )
+    if isinstance(function, Compiled) and target is None:
+        return function.explain
+    plain = function._function if isinstance(function, Compiled) else function
+    return Compiled(plain, target).explain
+
+
+def _with_statics(result: Structure, arrays: Sequence[Any]) -> Any:
+    filled = result.fill(arrays)
+    dynamic = {id(x) for x in arrays}
+    return jax.tree.map(lambda x: x if id(x) in dynamic else Static(x), filled)
+
+
+def _named(function: Callable[..., Any], name: str) -> Callable[..., Any]:
+    def run(*args: Any) -> Any:
+        return function(*args)
+
+    run.__name__ = name  # as profiles and StableHLO show it
+    return run
+
+
+def _static(x: Any) -> bool:
+    return isinstance(x, Static)
+
+
+def _type_of(x: Any) -> Any:
+    return x if isinstance(x, jax.ShapeDtypeStruct) else jax.typeof(x)
+
+
+def _padded(names: Sequence[str], count: int) -> list[str]:
+    return [*names[:count], *[""] * (count - len(names))]
+
+
+def _name_of(function: Callable[..., Any]) -> str:
+    return getattr(function, "__name__", type(function).__name__)
+
+
+def _parameter_names(function: Callable[..., Any]) -> tuple[str, ...]:
+    try:
+        parameters = python_inspect.signature(function).parameters.values()
+    except ValueError:  # a builtin has no signature
+        return ()
+    return tuple(p.name for p in parameters if p.kind not in (p.VAR_POSITIONAL, p.VAR_KEYWORD))

@@ -1,0 +1,90 @@
+"""The compiler on one screen: from a traced function to a traced function, through levels that can be read.
+
+    jaxpr ─▶ Graph ─ GRAPH_PASSES ─▶ Graph ─ SCHEDULE_PASSES ─▶ Schedule ─▶ jaxpr ─▶ XLA
+
+A pass is a small function of a module and a context. The driver verifies what a pass has made and names the
+pass on failure; `TESSERA_DUMP=<pass>` or `TESSERA_DUMP=all` prints the module before and after.
+"""
+
+import os
+import sys
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from functools import partial
+
+from xdsl.dialects.builtin import ModuleOp
+
+from tessera.core.errors import Code, CompileError
+from tessera.ir.check import verify
+from tessera.ir.text import to_text
+from tessera.lowering.choose import choose, pipeline_loads
+from tessera.lowering.graph_to_schedule import group
+from tessera.lowering.idioms import RULES
+from tessera.lowering.rewrite import Context, apply_rule
+from tessera.lowering.simplify import cse, dce, fold
+
+DUMP_VARIABLE = "TESSERA_DUMP"
+
+
+@dataclass(frozen=True)
+class Pass:
+    """A named step that changes a module in place."""
+
+    name: str
+    run: Callable[[ModuleOp, Context], None]
+
+
+SIMPLIFY = (Pass("fold", fold), Pass("cse", cse), Pass("dce", dce))
+GRAPH_PASSES = (
+    *SIMPLIFY,
+    *(Pass(rule.name, partial(apply_rule, rule)) for rule in RULES),
+    *SIMPLIFY,
+)
+SCHEDULE_PASSES = (Pass("group", group), Pass("choose", choose), Pass("pipeline", pipeline_loads))
+PASSES = {step.name: step for step in (*GRAPH_PASSES, *SCHEDULE_PASSES)}
+
+
+def run_passes(module: ModuleOp, context: Context, passes: Iterable[Pass]) -> None:
+    """Runs passes over a module in place, verifying after each.
+
+    Raises the `CompileError` of a broken rule, with the name of the pass that broke it.
+    """
+    wanted = os.environ.get(DUMP_VARIABLE, "")
+    for step in passes:
+        shown = wanted in ("all", step.name)
+        before = to_text(module) if shown else ""
+        step.run(module, context)
+        if shown:
+            _dump(step.name, before, to_text(module))
+        try:
+            verify(module)
+        except CompileError as error:
+            raise CompileError(
+                error.code,
+                f"pass {step.name!r} broke the module: {error.message}",
+                hints=error.hints,
+                where=error.where,
+            ) from error
+
+
+def passes_named(names: Iterable[str]) -> list[Pass]:
+    """Returns passes by name; raises `E_GRAPH_INVALID` naming the known ones for any other.
+
+    >>> [step.name for step in passes_named(["cse", "group"])]
+    ['cse', 'group']
+    """
+    wanted = list(names)
+    unknown = [name for name in wanted if name not in PASSES]
+    if unknown:
+        raise CompileError(
+            Code.E_GRAPH_INVALID,
+            f"there is no pass {unknown[0]!r}; passes: {', '.join(PASSES)}.",
+        )
+    return [PASSES[name] for name in wanted]
+
+
+def _dump(name: str, before: str, after: str) -> None:
+    if before == after:
+        sys.stderr.write(f"// -- {name}: no change\n")
+        return
+    sys.stderr.write(f"// -- before {name}\n{before}\n// -- after {name}\n{after}\n")

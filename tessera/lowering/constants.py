@@ -1,0 +1,217 @@
+"""The value of a node that depends on nothing but the program: a causal mask, a scale, a padding of zeros.
+
+Arrays come back compressed: an axis along which a value does not change has size 1, so that a mask of a million
+entries built from two ramps costs two ramps until they meet.
+"""
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import jax
+import numpy as np
+from jax.extend.core import Literal
+from xdsl.ir import BlockArgument, OpResult, SSAValue
+
+from tessera.ir.graph import Constant, Node, jax_type
+from tessera.lowering.match import param, shape
+
+LARGEST = 2**26  # elements of an array looked at
+OPENED = ("checkpoint", "remat2", "jit")  # their regions' arguments are their operands, one by one
+
+Evaluated = dict[SSAValue, np.ndarray | None]
+
+
+def constant_value(value: SSAValue) -> np.ndarray | None:
+    """Returns the array a value always is, compressed, or None if it depends on an input.
+
+    >>> import jax.numpy as jnp
+    >>> from tessera.ir.graph import function_of
+    >>> from tessera.lowering.jaxpr_to_graph import capture
+    >>> module = capture(jax.make_jaxpr(lambda: jnp.zeros((2, 3)) + jnp.arange(3.0))())
+    >>> constant_value(function_of(module).block.last_op.operands[0])
+    array([[0., 1., 2.]], dtype=float32)
+    """
+    if not _depends_on_nothing(value, {}):
+        return None
+    return _evaluate(value, {})
+
+
+def constant_number(value: SSAValue) -> float | None:
+    """Returns the one number all elements of a value always are, or None."""
+    found = constant_value(value)
+    if found is None or found.size != 1 or not np.isrealobj(found):
+        return None
+    return float(found.reshape(()))
+
+
+def _depends_on_nothing(value: SSAValue, known: dict[SSAValue, bool]) -> bool:
+    value = _outside(value)
+    if value not in known:
+        known[value] = _is_held(value) or _is_made_here(value, known)
+    return known[value]
+
+
+def _is_held(value: SSAValue) -> bool:
+    if not isinstance(value, OpResult) or not isinstance(value.op, Constant):
+        return False
+    atom = value.op.atom
+    held = atom.val if isinstance(atom, Literal) else atom
+    if isinstance(held, jax.core.Tracer) or held is None:
+        return False
+    if isinstance(held, jax.Array):
+        return held.size <= LARGEST and held.is_fully_addressable and _is_plain(held.dtype)
+    return np.size(held) <= LARGEST and _is_plain(jax_type(value).dtype)
+
+
+def _is_plain(dtype: Any) -> bool:
+    return not jax.dtypes.issubdtype(dtype, jax.dtypes.extended)
+
+
+def _is_made_here(value: SSAValue, known: dict[SSAValue, bool]) -> bool:
+    if not isinstance(value, OpResult) or not isinstance(value.op, Node):
+        return False
+    node = value.op
+    if not all(isinstance(n, int) for n in shape(value)):
+        return False
+    if node.name not in STEPS and node.name not in ELEMENTWISE:
+        return False
+    return all(_depends_on_nothing(x, known) for x in node.operands)
+
+
+def _outside(value: SSAValue) -> SSAValue:
+    """Returns what an argument of an opened region stands for outside of it, where that is one value."""
+    while isinstance(value, BlockArgument):
+        parent = value.owner.parent_op()
+        if not isinstance(parent, Node):
+            return value
+        constants = _scan_constants(parent) if parent.short_name == "scan" else 0
+        if parent.short_name not in OPENED and value.index >= constants:
+            return value
+        value = parent.operands[value.index]
+    return value
+
+
+def _scan_constants(scan: Node) -> int:
+    """Returns how many operands every step of a loop gets whole; they come first."""
+    assert scan.equation is not None
+    params = scan.equation.params
+    if "num_consts" in params:  # to JAX 0.11
+        return params["num_consts"]
+    return len(params["ft_in"].unpack()[0])
+
+
+def _evaluate(value: SSAValue, known: dict[SSAValue, np.ndarray]) -> np.ndarray:
+    value = _outside(value)
+    if value not in known:
+        known[value] = _compute(value, known)
+    return known[value]
+
+
+def _compute(value: SSAValue, known: dict[SSAValue, np.ndarray]) -> np.ndarray:
+    assert isinstance(value, OpResult)
+    op = value.op
+    if isinstance(op, Constant):
+        held = op.atom.val if isinstance(op.atom, Literal) else op.atom
+        return _uniform(np.asarray(held, jax_type(value).dtype))
+    assert isinstance(op, Node)
+    operands = [_evaluate(x, known) for x in op.operands]
+    if op.name in STEPS:
+        return STEPS[op.name](op, operands)
+    with np.errstate(all="ignore"):
+        result = np.asarray(ELEMENTWISE[op.name](*operands))
+    return result.astype(jax_type(value).dtype, copy=False)
+
+
+def _uniform(x: np.ndarray) -> np.ndarray:
+    """Returns a closed-over array with the axes along which it does not change made 1."""
+    for axis in range(x.ndim):
+        first = x.take([0], axis) if x.shape[axis] > 1 else x
+        if first is not x and bool((x == first).all()):
+            x = first
+    return x
+
+
+def _iota(node: Node, operands: list[np.ndarray]) -> np.ndarray:
+    del operands
+    axis, sizes = param(node, "dimension"), param(node, "shape")
+    ramp = np.arange(sizes[axis]).astype(param(node, "dtype"))
+    return ramp.reshape([-1 if i == axis else 1 for i in range(len(sizes))])
+
+
+def _broadcast(node: Node, operands: list[np.ndarray]) -> np.ndarray:
+    (x,) = operands
+    sizes = [1] * len(shape(node.results[0]))
+    for size, axis in zip(x.shape, param(node, "broadcast_dimensions"), strict=True):
+        sizes[axis] = size
+    return x.reshape(sizes)
+
+
+def _reshape(node: Node, operands: list[np.ndarray]) -> np.ndarray:
+    (x,) = operands
+    wanted = shape(node.results[0])
+    if x.size == 1:
+        return x.reshape([1] * len(wanted))
+    kept = [n for n in shape(node.operands[0]) if n != 1]
+    if kept == [n for n in wanted if n != 1]:  # only axes of size 1 come or go
+        sizes = iter(
+            n for n, full in zip(x.shape, shape(node.operands[0]), strict=True) if full != 1
+        )
+        return x.reshape([1 if n == 1 else next(sizes) for n in wanted])
+    return np.broadcast_to(x, shape(node.operands[0])).reshape(wanted)
+
+
+def _cast(node: Node, operands: list[np.ndarray]) -> np.ndarray:
+    return operands[0].astype(param(node, "new_dtype"))
+
+
+def _transpose(node: Node, operands: list[np.ndarray]) -> np.ndarray:
+    return operands[0].transpose(param(node, "permutation"))
+
+
+def _select(which: np.ndarray, *cases: np.ndarray) -> np.ndarray:
+    if which.dtype == bool:
+        return np.where(which, cases[1], cases[0])
+    return np.choose(which, cases)
+
+
+def _divide(x: np.ndarray, y: np.ndarray) -> np.ndarray:
+    if np.issubdtype(x.dtype, np.integer):
+        return np.trunc(x / y)  # XLA rounds towards zero
+    return x / y
+
+
+STEPS: Mapping[str, Callable[[Node, list[np.ndarray]], np.ndarray]] = {
+    "jax.iota": _iota,
+    "jax.broadcast_in_dim": _broadcast,
+    "jax.reshape": _reshape,
+    "jax.squeeze": _reshape,
+    "jax.expand_dims": _reshape,
+    "jax.convert_element_type": _cast,
+    "jax.transpose": _transpose,
+}
+
+ELEMENTWISE: Mapping[str, Callable[..., Any]] = {
+    "jax.add": np.add,
+    "jax.sub": np.subtract,
+    "jax.mul": np.multiply,
+    "jax.div": _divide,
+    "jax.neg": np.negative,
+    "jax.abs": np.abs,
+    "jax.max": np.maximum,
+    "jax.min": np.minimum,
+    "jax.sqrt": np.sqrt,
+    "jax.rsqrt": lambda x: 1 / np.sqrt(x),
+    "jax.eq": np.equal,
+    "jax.ne": np.not_equal,
+    "jax.lt": np.less,
+    "jax.le": np.less_equal,
+    "jax.gt": np.greater,
+    "jax.ge": np.greater_equal,
+    "jax.and": np.bitwise_and,
+    "jax.or": np.bitwise_or,
+    "jax.xor": np.bitwise_xor,
+    "jax.not": np.bitwise_not,
+    "jax.select_n": _select,
+    "jax.stop_gradient": lambda x: x,
+    "jax.copy": lambda x: x,
+}

@@ -1,0 +1,564 @@
+"""Attention: softmax(scale q k^T [masked]) v  →  tessera.graph.flash_attention.
+
+    s = dot_general q k;  s = c s;  s = select m s -1e9;  p = softmax s;  o = dot_general p v
+        →  o = flash_attention q k v m {scale = c}
+
+Axes may stand in any order and heads may share keys: which axis is which is read from the labels that the
+two products give each other. A mask that depends on nothing but the program is evaluated; where it is causal,
+or a causal window, the op is told so and skips the tiles nobody sees. Any other mask is handed on.
+
+The op gives zeros to a query that sees nothing. Where that cannot be ruled out the result is corrected to
+what the program computes: NaN if hidden scores are minus infinity, the mean of v if they are finite and alike.
+"""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from xdsl.ir import OpResult, SSAValue
+
+from tessera.core import numerics
+from tessera.core.op import registered_op
+from tessera.ir.graph import Node
+from tessera.lowering.axes import (
+    Atoms,
+    Axes,
+    Labels,
+    Layout,
+    dot_labels,
+    layout,
+    operand_labels,
+    seen_through,
+)
+from tessera.lowering.constants import constant_number
+from tessera.lowering.idioms.masks import (
+    ADDED_AVERAGES,
+    Band,
+    Hidden,
+    Mask,
+    band_of,
+    hidden_by_choice,
+    hidden_by_sum,
+    shown,
+)
+from tessera.lowering.idioms.softmax import Softmax, closed, find_softmax
+from tessera.lowering.match import dtype, made_by, param, shape
+from tessera.lowering.rewrite import Context, Replacement, Rule
+
+# The fewest scores per head for which tiles beat the whole, (all keys, causal), by bits of the operands; measured
+# forward and backward on a CPU that multiplies bf16 at twice the rate of fp32, which the op's tiles do not use.
+# At these sizes the op took 0.5 to 1.0 of the plain time, at half of them up to 1.6.
+PAYS_FROM = {16: (2**22, 2**18), 32: (2**17, 2**17), 64: (2**17, 2**17)}
+TILED = ("cpu",)  # the platforms on which the op runs over tiles
+
+CHANGED = "the weights are changed (dropout?) before they meet the values"
+BIASED = "a bias is added to the scores, which flash_attention does not take"
+SHARED = "the scores or weights are used elsewhere too"
+NARROW = (
+    "a step between has less precision than its operands, and flash_attention would not round there"
+)
+UNLIKE = (
+    "a row that sees nothing would get another value: its hidden scores differ among themselves"
+)
+PRECISE = "the products ask for a precision that flash_attention does not pass on"
+
+
+@dataclass
+class _Reading:
+    """What has been read of an attention, from its last product backwards."""
+
+    axes: Axes
+    nodes: list[Node]
+    hidden: list[Hidden] = field(default_factory=list[Hidden])
+    scale: float = 1.0
+    problem: str = ""
+
+
+@dataclass(frozen=True)
+class _Operand:
+    value: SSAValue
+    labels: Labels
+
+
+@dataclass(frozen=True)
+class _Found:
+    """Both products of an attention, with one labelling of all their operands."""
+
+    reading: _Reading
+    q: _Operand
+    k: _Operand
+    v: _Operand
+    keys: Atoms
+    out: Labels
+
+
+@dataclass(frozen=True)
+class Attention:
+    """Computes an attention that was found: brings operands into the op's form and the result back."""
+
+    q: Layout
+    k: Layout
+    v: Layout
+    masks: tuple[tuple[Layout, bool], ...]
+    band: Band
+    scale: float
+    empty: str  # what a row that sees nothing gets: "zero" if there is none, "mean" or "nan"
+    parts: tuple[int, ...]  # sizes of the result's atoms, as the op gives them
+    order: tuple[int, ...]
+    out: tuple[int, ...]
+    dtype: str
+
+    def __call__(self, q: jax.Array, k: jax.Array, v: jax.Array, *masks: jax.Array) -> jax.Array:
+        """Returns the attention of arrays of the types it was found with."""
+        wide = numerics.wider(numerics.wider(q.dtype, k.dtype), numerics.wider(v.dtype, self.dtype))
+        pairs = ((q, self.q), (k, self.k), (v, self.v))
+        queries, keys, values = (place.apply(x.astype(wide)) for x, place in pairs)
+        mask = _combined(masks, self.masks)
+        op = registered_op("flash_attention")
+        result = op(
+            queries,
+            keys,
+            values,
+            mask=mask,
+            causal=self.band.causal,
+            window=self.band.window,
+            scale=self.scale,
+        )
+        if mask is not None and self.empty != "zero":
+            seen = _sees_any(mask, self.band, queries.shape[2], keys.shape[2])
+            result = jnp.where(seen, result, self._of_nothing(values, result))
+        result = jnp.transpose(result.reshape(self.parts), self.order)
+        return result.reshape(self.out).astype(self.dtype)
+
+    def _of_nothing(self, values: jax.Array, result: jax.Array) -> jax.Array:
+        if self.empty == "nan":
+            return jnp.full((1,) * result.ndim, jnp.nan, result.dtype)
+        wide = values.astype(numerics.accumulator(values.dtype))
+        mean = jnp.mean(wide, axis=2, keepdims=True).astype(result.dtype)
+        return jnp.repeat(mean, result.shape[1] // mean.shape[1], axis=1)
+
+
+def match_attention(node: Node, context: Context) -> Replacement | None:
+    """Returns flash attention in the place of the product of softmax weights with values."""
+    for side in (0, 1):
+        found = _read(node, side)
+        if found is not None:
+            return _replacement(node, found, context)
+    return None
+
+
+# -- from the last product back to the operands --------------------------------------------------------
+
+
+def _read(node: Node, side: int) -> _Found | None:
+    if not jnp.issubdtype(dtype(node.results[0]), jnp.floating):
+        return None
+    sizes = (*shape(node.results[0]), *shape(node.operands[0]), *shape(node.operands[1]))
+    if not all(isinstance(n, int) for n in sizes):
+        return None
+    axes = Axes()
+    out = tuple(axes.label(n) for n in shape(node.results[0]))
+    labels = dot_labels(axes, node, out)
+    reading = _Reading(axes, [node])
+    weights = _read_weights(reading, node.operands[side], labels[side])
+    if weights is None:
+        return None
+    softmax, at = weights
+    keys = at[softmax.axis]
+    product = _read_scores(reading, softmax.x, at)
+    if product is None:
+        return None
+    dot, at = product
+    left, right = dot_labels(axes, dot, at)
+    q, k = _Operand(dot.operands[0], left), _Operand(dot.operands[1], right)
+    if set(axes.resolved(keys)) <= _atoms(axes, left):
+        q, k = k, q
+    v = _Operand(node.operands[1 - side], labels[1 - side])
+    q, k = _unscaled(reading, q), _unscaled(reading, k)
+    return _Found(reading, q, _unrepeated(axes, k), _unrepeated(axes, v), keys, out)
+
+
+def _read_weights(
+    reading: _Reading, value: SSAValue, labels: Labels
+) -> tuple[Softmax, Labels] | None:
+    """Returns the softmax that made the weights, with the labels of its result."""
+    value, labels = _through_casts(reading, value, labels)
+    if not isinstance(value, OpResult) or not isinstance(value.op, Node):
+        return None
+    node = value.op
+    softmax = find_softmax(node)
+    if softmax is None:
+        return _changed_weights(reading, node, labels)
+    reading.nodes += softmax.nodes
+    return softmax, labels
+
+
+def _changed_weights(
+    reading: _Reading, node: Node, labels: Labels
+) -> tuple[Softmax, Labels] | None:
+    """Returns the softmax behind a step that multiplies or selects its weights, and notes the step."""
+    if node.name not in ("jax.mul", "jax.div", "jax.select_n"):
+        return None
+    reading.problem = CHANGED
+    reading.nodes.append(node)
+    for operand in node.operands:
+        if shape(operand) == shape(node.results[0]):
+            found = _read_weights(reading, operand, labels)
+            if found is not None:
+                return found
+    return None
+
+
+def _read_scores(reading: _Reading, value: SSAValue, labels: Labels) -> tuple[Node, Labels] | None:
+    """Returns the product that made the scores, with the labels of its result; reads scale and masks."""
+    value, labels = _through_casts(reading, value, labels)
+    if not isinstance(value, OpResult) or not isinstance(value.op, Node):
+        return None
+    node = value.op
+    if node.name == "jax.dot_general":
+        reading.nodes.append(node)
+        return node, labels
+    inner = _unmasked(reading, node, labels)
+    if inner is None:
+        return _biased_scores(reading, node, labels)
+    reading.nodes.append(node)
+    return _read_scores(reading, inner, labels)
+
+
+def _unmasked(reading: _Reading, node: Node, labels: Labels) -> SSAValue | None:
+    """Returns the scores before one step that scales or masks them, which it notes."""
+    if node.name == "jax.select_n":
+        chosen = hidden_by_choice(reading.axes, node, labels)
+        if chosen is None:
+            return None
+        _hide(reading, [chosen[0]])
+        return chosen[1]
+    if node.name in ("jax.mul", "jax.div"):
+        return _unscaled_step(reading, node)
+    if node.name not in ("jax.add", "jax.sub"):
+        return None
+    sides = [(0, 1)] if node.name == "jax.sub" else [(0, 1), (1, 0)]
+    for i, j in sides:
+        scores, bias = node.operands[i], node.operands[j]
+        if shape(scores) != shape(node.results[0]) or not _leads_to_product(scores):
+            continue
+        at = operand_labels(labels, shape(bias))
+        found = hidden_by_sum(reading.axes, bias, at, -1 if node.name == "jax.sub" else 1)
+        if found is not None:
+            _hide(reading, found)
+            return scores
+    return None
+
+
+def _hide(reading: _Reading, found: Sequence[Hidden]) -> None:
+    """Notes masks; what is multiplied after them multiplies what they put there."""
+    reading.hidden += [Hidden(h.masks, h.fill * reading.scale, h.added) for h in found]
+
+
+def _unscaled_step(reading: _Reading, node: Node) -> SSAValue | None:
+    sides = [(0, 1)] if node.name == "jax.div" else [(0, 1), (1, 0)]
+    for i, j in sides:
+        factor = constant_number(node.operands[j])
+        if factor and math.isfinite(factor) and shape(node.operands[i]) == shape(node.results[0]):
+            reading.scale *= factor if node.name == "jax.mul" else 1 / factor
+            return node.operands[i]
+    return None
+
+
+def _biased_scores(reading: _Reading, node: Node, labels: Labels) -> tuple[Node, Labels] | None:
+    """Returns the product behind a general bias, and notes that there is one."""
+    if reading.problem == BIASED or node.name not in ("jax.add", "jax.sub"):
+        return None
+    for operand in node.operands:
+        if shape(operand) == shape(node.results[0]) and _leads_to_product(operand):
+            reading.problem = BIASED
+            return _read_scores(reading, operand, labels)
+    return None
+
+
+def _leads_to_product(value: SSAValue) -> bool:
+    """Returns whether a product lies behind steps that move, cast, scale, mask or add."""
+    names = ("transpose", "reshape", "convert_element_type", "mul", "div", "add", "sub")
+    node = made_by(value, "dot_general", "select_n", "squeeze", "broadcast_in_dim", *names)
+    if node is None or node.name == "jax.dot_general":
+        return node is not None
+    inner = node.operands[1:] if node.name == "jax.select_n" else node.operands
+    return any(_leads_to_product(x) for x in inner)
+
+
+def _through_casts(reading: _Reading, value: SSAValue, labels: Labels) -> tuple[SSAValue, Labels]:
+    while True:
+        value, labels = seen_through(reading.axes, value, labels, reading.nodes)
+        node = made_by(value, "convert_element_type")
+        if node is None or not jnp.issubdtype(dtype(node.operands[0]), jnp.floating):
+            return value, labels
+        reading.nodes.append(node)
+        value = node.operands[0]
+
+
+def _unscaled(reading: _Reading, operand: _Operand) -> _Operand:
+    """Returns an operand of the first product before a number was multiplied to it, which it notes."""
+    value, labels = seen_through(reading.axes, operand.value, operand.labels, [])
+    node = made_by(value, "mul", "div")
+    inner = None if node is None else _unscaled_step(reading, node)
+    return operand if inner is None else _Operand(inner, labels)
+
+
+def _unrepeated(axes: Axes, operand: _Operand) -> _Operand:
+    """Returns keys or values before they were repeated for several heads."""
+    value, labels = seen_through(axes, operand.value, operand.labels, [])
+    fewer = _atoms(axes, labels) < _atoms(axes, operand.labels)
+    return _Operand(value, labels) if fewer else operand
+
+
+def _atoms(axes: Axes, labels: Labels) -> set[int]:
+    return {atom for atoms in labels for atom in axes.resolved(atoms)}
+
+
+# -- the op's view of it -------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class _Groups:
+    """The atoms of each axis of (B, G, R, Lq, Lk, D, E)."""
+
+    batch: Atoms
+    heads: Atoms
+    shared: Atoms
+    rows: Atoms
+    keys: Atoms
+    depth: Atoms
+    values: Atoms
+
+
+def _replacement(node: Node, found: _Found, context: Context) -> Replacement | None:
+    reading, axes = found.reading, found.reading.axes
+    masks = [_settled(axes, mask) for hidden in reading.hidden for mask in hidden.masks]
+    visible = [shown(mask) for mask in masks]
+    groups = _groups(found, masks, visible)
+    if groups is None:
+        return None
+    band, kept = _bands(axes, groups, masks, visible)
+    empty = _of_nothing(reading.hidden) if _may_be_empty(axes, groups, masks, visible) else "zero"
+    rows, keys = axes.size(groups.rows), axes.size(groups.keys)
+    reasons = (
+        reading.problem,
+        "" if closed(tuple(dict.fromkeys(reading.nodes)), node) else SHARED,
+        NARROW if _rounds(found) else "",
+        PRECISE if context.device.platform != "cpu" and _asks_for_precision(reading) else "",
+        UNLIKE if empty == "unlike" else "",
+        _gains_nothing(rows, keys, _bits(found), band.causal, context.device.platform),
+    )
+    because = next((reason for reason in reasons if reason), "")
+    operands = (found.q.value, found.k.value, found.v.value, *(mask.value for mask in kept))
+    build = _attention(found, groups, kept, band, empty, node)
+    reason = f"{rows} x {keys} scores per head are never whole in memory"
+    count = len(set(reading.nodes))
+    return Replacement(
+        node.results[0], operands, build, nodes=count, kept_because=because, reason=reason
+    )
+
+
+def _gains_nothing(rows: int, keys: int, bits: int, causal: bool, platform: str) -> str:
+    if platform not in TILED:
+        return f"flash_attention computes scores whole on {platform}, as the program does"
+    least = PAYS_FROM[bits][causal]
+    if rows * keys >= least:
+        return ""
+    return f"{rows} x {keys} scores are few: tiles of {bits}-bit operands pay from {least}"
+
+
+def _settled(axes: Axes, mask: Mask) -> Mask:
+    return Mask(mask.value, tuple(axes.resolved(atoms) for atoms in mask.labels), mask.shows)
+
+
+def _groups(
+    found: _Found, masks: Sequence[Mask], visible: Sequence[np.ndarray | None]
+) -> _Groups | None:
+    """Returns which atom plays which part, or None if the products do not fit an attention."""
+    axes = found.reading.axes
+    q, k, v = (_ordered(axes, x.labels) for x in (found.q, found.k, found.v))
+    out, keys = _ordered(axes, found.out), axes.resolved(found.keys)
+    both = [a for a in q if (a in k or a in v) and a in out]
+    depth = tuple(a for a in q if a not in out)
+    rows = [a for a in q if a in out and a not in both]
+    values = tuple(a for a in v if a in out and a not in q)
+    fits = (
+        set(k) <= {*both, *keys, *depth}
+        and set(v) == {*keys, *values} | (set(both) & set(v))
+        and set(out) == {*both, *rows, *values}
+        and set(keys) <= set(k)
+        and set(depth) <= set(k)
+    )
+    if not fits:
+        return None
+    row = _row_atom(axes, rows, keys, masks, visible)
+    in_masks = {a for mask in masks for atoms in mask.labels for a in atoms}
+    split = len(both) - 1 if not in_masks & set(both) else None
+    batch = [a for i, a in enumerate(both) if (a in in_masks if split is None else i < split)]
+    return _Groups(
+        batch=tuple(batch),
+        heads=tuple(a for a in both if a not in batch),
+        shared=tuple(a for a in rows if a not in row),
+        rows=row,
+        keys=keys,
+        depth=depth,
+        values=values,
+    )
+
+
+def _ordered(axes: Axes, labels: Labels) -> list[int]:
+    return [atom for atoms in labels for atom in axes.resolved(atoms)]
+
+
+def _row_atom(
+    axes: Axes,
+    rows: Sequence[int],
+    keys: Atoms,
+    masks: Sequence[Mask],
+    visible: Sequence[np.ndarray | None],
+) -> Atoms:
+    """Returns the query axis: the one a mask by position depends on, else the longest."""
+    for mask, seen in zip(masks, visible, strict=True):
+        if seen is None:
+            continue
+        used = {a for atoms, n in zip(mask.labels, seen.shape, strict=True) if n > 1 for a in atoms}
+        used -= set(keys)
+        if len(used) == 1 and used <= set(rows):
+            return tuple(used)
+    return tuple(sorted(rows, key=lambda atom: axes.size((atom,)))[-1:])
+
+
+def _bands(
+    axes: Axes, groups: _Groups, masks: Sequence[Mask], visible: Sequence[np.ndarray | None]
+) -> tuple[Band, list[Mask]]:
+    """Returns what is hidden by position alone, and the masks that hide anything else."""
+    band = Band(False, None)
+    kept: list[Mask] = []
+    for mask, seen in zip(masks, visible, strict=True):
+        matrix = _by_position(axes, groups, mask, seen)
+        size = axes.size(groups.rows), axes.size(groups.keys)
+        part = None if matrix is None else band_of(matrix, *size)
+        if part is None:
+            kept.append(mask)
+            continue
+        windows = [w for w in (band.window, part.window) if w is not None]
+        band = Band(band.causal or part.causal, min(windows, default=None))
+    return band, kept
+
+
+def _by_position(
+    axes: Axes, groups: _Groups, mask: Mask, seen: np.ndarray | None
+) -> np.ndarray | None:
+    """Returns a mask that depends on query and key alone as (rows or 1, keys or 1)."""
+    if seen is None:
+        return None
+    used = [atoms if n > 1 else () for atoms, n in zip(mask.labels, seen.shape, strict=True)]
+    if any(atoms not in ((), groups.rows, groups.keys) for atoms in used):
+        return None
+    order = [atoms for atoms in used if atoms]
+    matrix = seen.reshape([n for n in seen.shape if n > 1])
+    if order == [groups.keys, groups.rows]:
+        matrix = matrix.T
+    sizes = [axes.size(x) if x in order else 1 for x in (groups.rows, groups.keys)]
+    return matrix.reshape(sizes)
+
+
+def _may_be_empty(
+    axes: Axes, groups: _Groups, masks: Sequence[Mask], visible: Sequence[np.ndarray | None]
+) -> bool:
+    """Returns whether it cannot be ruled out that a query sees nothing."""
+    matrices = [
+        _by_position(axes, groups, mask, seen) for mask, seen in zip(masks, visible, strict=True)
+    ]
+    together = np.ones((axes.size(groups.rows), axes.size(groups.keys)), bool)
+    for matrix in matrices:
+        if matrix is None:
+            return True
+        together = together & matrix
+    return not together.any(axis=1).all()
+
+
+def _of_nothing(hidden: Sequence[Hidden]) -> str:
+    """Returns what softmax weights give a row all of whose scores are hidden."""
+    fills = {h.fill for h in hidden}
+    if fills == {float("-inf")}:
+        return "nan"
+    if len(fills) > 1 or not all(math.isfinite(fill) for fill in fills):
+        return "unlike"
+    if any(h.added for h in hidden) and (len(hidden) > 1 or hidden[0].fill > ADDED_AVERAGES):
+        return "unlike"
+    return "mean"
+
+
+def _rounds(found: _Found) -> bool:
+    """Returns whether a value on the way is narrower than the operands."""
+    widest = _bits(found)
+    results = [r for node in found.reading.nodes[1:] for r in node.results]
+    floats = [dtype(r) for r in results if jnp.issubdtype(dtype(r), jnp.floating)]
+    return any(jnp.finfo(of).bits < widest for of in floats)
+
+
+def _bits(found: _Found) -> int:
+    return max(jnp.finfo(dtype(x.value)).bits for x in (found.q, found.k, found.v))
+
+
+def _asks_for_precision(reading: _Reading) -> bool:
+    dots = [node for node in reading.nodes if node.name == "jax.dot_general"]
+    return any(param(dot, "precision") is not None for dot in dots)
+
+
+def _attention(
+    found: _Found, groups: _Groups, masks: Sequence[Mask], band: Band, empty: str, node: Node
+) -> Attention:
+    axes = found.reading.axes
+    heads = groups.heads + groups.shared
+    made = groups.batch + heads + groups.rows + groups.values
+    out = _ordered(axes, found.out)
+
+    def place(operand: _Operand | Mask, *of: Atoms, repeated: bool = True) -> Layout:
+        labels = tuple(axes.resolved(atoms) for atoms in operand.labels)
+        return layout(axes, labels, of, repeated)
+
+    return Attention(
+        q=place(found.q, groups.batch, heads, groups.rows, groups.depth),
+        k=place(found.k, groups.batch, groups.heads, groups.keys, groups.depth),
+        v=place(found.v, groups.batch, groups.heads, groups.keys, groups.values),
+        masks=tuple(
+            (place(m, groups.batch, heads, groups.rows, groups.keys, repeated=False), m.shows)
+            for m in masks
+        ),
+        band=band,
+        scale=found.reading.scale,
+        empty=empty,
+        parts=tuple(axes.size((atom,)) for atom in made),
+        order=tuple(made.index(atom) for atom in out),
+        out=tuple(shape(node.results[0])),
+        dtype=str(dtype(node.results[0])),
+    )
+
+
+def _combined(
+    masks: Sequence[jax.Array], places: Sequence[tuple[Layout, bool]]
+) -> jax.Array | None:
+    mask = None
+    for x, (place, shows) in zip(masks, places, strict=True):
+        part = place.apply(x.astype(bool))
+        part = part if shows else ~part
+        mask = part if mask is None else mask & part
+    return mask
+
+
+def _sees_any(mask: jax.Array, band: Band, rows: int, columns: int) -> jax.Array:
+    """Returns whether each query sees a key, (B or 1, H or 1, Lq or 1, 1)."""
+    if band != Band(False, None):
+        back = jnp.arange(rows)[:, None] + (columns - rows) - jnp.arange(columns)[None, :]
+        near = back < (columns + rows if band.window is None else band.window)
+        mask = mask & (near & (back >= 0) if band.causal else near)[None, None]
+    return jnp.any(mask, axis=-1, keepdims=True)
+
+
+ATTENTION = Rule("flash_attention", frozenset({"jax.dot_general"}), match_attention)

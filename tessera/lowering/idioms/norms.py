@@ -1,0 +1,336 @@
+"""(x - mean x) / sqrt(var x + eps) w + b  →  tessera.graph.layernorm;  x / sqrt(mean x^2 + eps) w  →  rmsnorm
+
+As Flax and Equinox write them and as people do: variance in one pass or two, clipped or not, the root as `rsqrt`,
+as a quotient or as a power, the weight multiplied in anywhere. The factors of the product are collected, the
+inverse root says which array was normalised, and what is left over must be a weight.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from functools import partial
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from xdsl.ir import OpResult, SSAValue
+
+from tessera.core import numerics
+from tessera.core.op import registered_op
+from tessera.ir.graph import Constant, Node
+from tessera.lowering.idioms.row_statistics import (
+    Mean,
+    Seen,
+    behind_views,
+    centred_of,
+    holds,
+    is_row,
+    mean_square_of,
+    operands,
+    origin,
+    unclipped,
+    variance_of,
+    whole,
+)
+from tessera.lowering.match import dtype, made_by, number, param, shape
+from tessera.lowering.rewrite import Context, Replacement, Rule
+
+FACTORS = 8  # a longer product is no norm
+
+
+@dataclass(frozen=True)
+class Norm:
+    """What a node computes: `op` of x over some axes, then weight and bias."""
+
+    op: str
+    x: SSAValue
+    over: tuple[int, ...]
+    eps: float
+    weight: SSAValue | None = None
+    bias: SSAValue | None = None
+
+
+@dataclass(frozen=True)
+class Factor:
+    """One factor of a product, or divisor if `inverted`; `raw` is what its views were taken of."""
+
+    seen: Seen
+    raw: SSAValue
+    inverted: bool
+
+
+def match_norm(node: Node, context: Context) -> Replacement | None:
+    """Returns layernorm or rmsnorm in the place of the last node of one."""
+    del context
+    found = _norm(node)
+    if found is None or _goes_on(node, found):
+        return None
+    nodes = _between(node, found)
+    if not all(_keeps_precision(n, found, dtype(node.results[0])) for n in nodes):
+        return None
+    given = [x for x in (found.weight, found.bias) if x is not None]
+    build = partial(
+        _normalised,
+        op=found.op,
+        eps=found.eps,
+        dtype=dtype(node.results[0]).name,
+        count=len(found.over),
+        has_weight=found.weight is not None,
+        has_bias=found.bias is not None,
+    )
+    reason = _obstacle(node, found, nodes)
+    return Replacement(
+        node.results[0], (found.x, *given), build, nodes=len(nodes), kept_because=reason
+    )
+
+
+def _normalised(
+    x: jax.Array,
+    *given: jax.Array,
+    op: str,
+    eps: float,
+    dtype: str,
+    count: int,
+    has_weight: bool,
+    has_bias: bool,
+) -> jax.Array:
+    rest = iter(given)
+    vectors = {}
+    if has_weight:
+        vectors["weight"] = next(rest).reshape(-1)
+    if has_bias:
+        vectors["bias"] = next(rest).reshape(-1)
+    rows = x.astype(dtype)
+    if count > 1:
+        rows = rows.reshape(*x.shape[:-count], -1)
+    return registered_op(op)(rows, eps=eps, **vectors).reshape(x.shape)
+
+
+# -- what a node computes ------------------------------------------------------------------------------
+
+
+def _norm(node: Node) -> Norm | None:
+    value = node.results[0]
+    if not jnp.issubdtype(dtype(value), jnp.floating) or not shape(value):
+        return None
+    if node.short_name == "convert_element_type":
+        inner = made_by(node.operands[0], "mul", "div", "add")
+        found = None if inner is None else _norm(inner)
+        fits = found is not None and holds(
+            numerics.accumulator(dtype(value)), dtype(node.operands[0])
+        )
+        return found if fits and holds(dtype(value), dtype(found.x)) else None
+    if node.short_name == "add":
+        return _with_bias(node)
+    return _product(node.results[0])
+
+
+def _with_bias(node: Node) -> Norm | None:
+    sides = list(operands(node, whole(node.results[0]).axes))
+    for a, b in ((0, 1), (1, 0)):
+        inner = made_by(_uncast(sides[a].value), "mul", "div")
+        if inner is None or shape(inner.results[0]) != shape(node.results[0]):
+            continue
+        found = _product(inner.results[0])
+        bias = behind_views(sides[b])
+        if found is not None and found.op == "layernorm":
+            if is_row(bias, found.over, shape(node.results[0])):
+                return replace(found, bias=bias.value)
+    return None
+
+
+def _product(value: SSAValue) -> Norm | None:
+    leaves = list(_factors(whole(value), False, frozenset()))
+    for leaf in leaves if len(leaves) <= FACTORS else ():
+        found = _normalises(leaf)
+        if found is None:
+            continue
+        norm, normal = found
+        weight = _weight(value, norm, leaf, normal)
+        if weight is not None:
+            return weight
+    return None
+
+
+def _normalises(leaf: Factor) -> tuple[Norm, frozenset[SSAValue]] | None:
+    """Returns the norm an inverse root is of, and the values it may be multiplied with."""
+    root = made_by(leaf.seen.value, "sqrt" if leaf.inverted else "rsqrt", "pow")
+    if root is None:
+        return None
+    if root.short_name == "pow" and number(root.operands[1]) != (0.5 if leaf.inverted else -0.5):
+        return None
+    first = Seen(root.operands[0], leaf.seen.axes)
+    inside, eps = _without_eps(behind_views(first))
+    variance = variance_of(inside)
+    if variance is not None:
+        return _norm_of("layernorm", variance, eps), frozenset()
+    squared = mean_square_of(unclipped(inside))
+    if squared is None:
+        return None
+    return _norm_of("rmsnorm", squared, eps), frozenset([squared.of])
+
+
+def _norm_of(op: str, statistic: Mean, eps: float) -> Norm:
+    return Norm(op, statistic.of, statistic.over, eps)
+
+
+def _without_eps(seen: Seen) -> tuple[Seen, float]:
+    """Returns (v, eps) of v + eps; a sum without a number is v."""
+    node = made_by(seen.value, "add")
+    if node is None:
+        return seen, 0.0
+    sides = list(operands(node, seen.axes))
+    for one, other in ((0, 1), (1, 0)):
+        eps = number(sides[other].value)
+        if eps is not None:
+            shortest = str(np.asarray(eps, dtype(sides[other].value)))
+            return behind_views(sides[one]), float(shortest)
+    return seen, 0.0
+
+
+def _weight(value: SSAValue, norm: Norm, root: Factor, normal: frozenset[SSAValue]) -> Norm | None:
+    """Returns the norm with its weight if the other factors are what is normalised and at most one row."""
+    weight: SSAValue | None = None
+    met = rooted = False
+    for factor in _factors(whole(value), False, _Stops(norm, normal)):
+        if factor.seen == root.seen and factor.inverted == root.inverted and not rooted:
+            rooted = True
+        elif not factor.inverted and factor.raw in _Stops(norm, normal):
+            if met or shape(factor.raw) != shape(value):
+                return None
+            met = True
+        elif number(factor.seen.value) == 1.0:
+            continue
+        elif weight is None and not factor.inverted:
+            if not is_row(factor.seen, norm.over, shape(value)):
+                return None
+            weight = factor.seen.value
+        else:
+            return None
+    return replace(norm, weight=weight) if met and rooted else None
+
+
+@dataclass(frozen=True)
+class _Stops:
+    """The values that are what a norm divides: x itself for rmsnorm, x - mean(x) for layernorm."""
+
+    norm: Norm
+    normal: frozenset[SSAValue]
+
+    def __contains__(self, value: SSAValue) -> bool:
+        value = origin(value)
+        if self.norm.op == "rmsnorm":
+            return value in self.normal
+        centred = centred_of(value)
+        return (
+            centred is not None
+            and centred.over == self.norm.over
+            and centred.of is origin(self.norm.x)
+        )
+
+
+def _factors(
+    seen: Seen, inverted: bool, stops: "_Stops | frozenset[SSAValue]", depth: int = 6
+) -> Iterator[Factor]:
+    """Yields the factors of a product, through views, down to the values in `stops`."""
+    raw = seen.value
+    if raw in stops:
+        yield Factor(seen, raw, inverted)
+        return
+    inner = behind_views(seen)
+    if inner.value in stops and inner.axes == whole(inner.value).axes:
+        yield Factor(inner, inner.value, inverted)
+        return
+    node = made_by(inner.value, "mul", "div", "integer_pow") if depth else None
+    if node is None or (node.short_name == "integer_pow" and param(node, "y") != -1):
+        yield Factor(inner, raw, inverted)
+        return
+    sides = list(operands(node, inner.axes))
+    yield from _factors(sides[0], inverted != (node.short_name == "integer_pow"), stops, depth - 1)
+    if len(sides) == 2:
+        yield from _factors(sides[1], inverted != (node.short_name == "div"), stops, depth - 1)
+
+
+def _uncast(value: SSAValue) -> SSAValue:
+    cast = made_by(value, "convert_element_type")
+    return value if cast is None else cast.operands[0]
+
+
+# -- whether it should be raised -----------------------------------------------------------------------
+
+
+def _goes_on(node: Node, found: Norm) -> bool:
+    """Returns whether the only reader of a node ends a longer form of the same norm."""
+    uses = list(node.results[0].uses)
+    if len(uses) != 1:
+        return False
+    reader = uses[0].operation
+    if not isinstance(reader, Node) or reader.name not in ROOTS:
+        return False
+    longer = _norm(reader)
+    return longer is not None and longer.op == found.op and longer.x is found.x
+
+
+def _between(node: Node, found: Norm) -> list[Node]:
+    """Returns the nodes from the operands of a norm to its last node."""
+    leaves = {found.x, found.weight, found.bias}
+    seen: dict[Node, None] = {}
+    waiting = [node]
+    while waiting:
+        here = waiting.pop()
+        if here in seen:
+            continue
+        seen[here] = None
+        for x in here.operands:
+            if x not in leaves and isinstance(x, OpResult) and isinstance(x.op, Node):
+                waiting.append(x.op)
+    return list(seen)
+
+
+def _keeps_precision(node: Node, found: Norm, result: Any) -> bool:
+    """Returns whether a node of a norm is no narrower than x and no wider than the op accumulates."""
+    kind = dtype(node.results[0])
+    if not jnp.issubdtype(kind, jnp.floating):
+        return True
+    return holds(kind, dtype(found.x)) and holds(numerics.accumulator(result), kind)
+
+
+def _obstacle(node: Node, found: Norm, nodes: list[Node]) -> str:
+    """Returns why a norm stays as it is, empty if it does not."""
+    rank = len(shape(node.results[0]))
+    trailing = tuple(range(rank - len(found.over), rank))
+    if found.over != trailing:
+        axes = ", ".join(map(str, found.over))
+        return (
+            f"it runs over axis {axes} of {rank}, and {found.op} over the last: moving it copies x"
+        )
+    if any(_read_elsewhere(n, node, found, nodes) for n in nodes):
+        return "an intermediate of it is used elsewhere, and would be computed twice"
+    return ""
+
+
+def _read_elsewhere(inner: Node, node: Node, found: Norm, nodes: list[Node]) -> bool:
+    if inner is node or _is_free(inner, found):
+        return False
+    readers = [use.operation for result in inner.results for use in result.uses]
+    return any(reader not in nodes for reader in readers)
+
+
+def _is_free(inner: Node, found: Norm) -> bool:
+    """Returns whether a node is a cast of x, or made of numbers only: then two norms may share it."""
+    if inner.short_name == "convert_element_type" and inner.operands[0] is found.x:
+        return True
+    return all(number(x) is not None or _is_constant(x) for x in inner.operands)
+
+
+def _is_constant(value: SSAValue) -> bool:
+    if not isinstance(value, OpResult):
+        return False
+    if isinstance(value.op, Constant):
+        return True
+    node = value.op
+    return isinstance(node, Node) and bool(node.operands) and all(map(_is_constant, node.operands))
+
+
+ROOTS = frozenset({"jax.mul", "jax.div", "jax.add", "jax.convert_element_type"})
+NORMS = Rule("norm", ROOTS, match_norm)

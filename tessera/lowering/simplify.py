@@ -1,0 +1,127 @@
+"""Three passes that every other one may rely on: fold, cse, dce. None of them changes a bit of a result."""
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from jax.extend.core import Literal
+from xdsl.dialects.builtin import ModuleOp
+from xdsl.ir import Block, Operation, SSAValue
+
+from tessera.ir.graph import Constant, Node, blocks_of, effect_of, function_of, jax_type
+from tessera.lowering.match import made_by, number, param
+from tessera.lowering.rewrite import Context, erase_if_dead
+
+
+def fold(module: ModuleOp, context: Context) -> None:
+    """Replaces a node that returns one of its operands by that operand.
+
+    transpose [1, 0] (transpose [1, 0] x)  →  x;  x * 1, x / 1, max(-inf, x), a cast or shape it has  →  x
+    """
+    del context
+    for block in blocks_of(function_of(module)):
+        for op in tuple(block.ops):
+            if not isinstance(op, Node) or op.equation is None or op.name not in IDENTITIES:
+                continue
+            same = IDENTITIES[op.name](op)
+            if same is not None and jax_type(same) == jax_type(op.results[0]):
+                op.results[0].replace_all_uses_with(same)
+                erase_if_dead(op)
+
+
+def cse(module: ModuleOp, context: Context) -> None:
+    """Merges pure nodes that compute the same from the same.
+
+    %1 = jax.exp %x;  %2 = jax.exp %x  →  %1 = jax.exp %x
+    """
+    del context
+    for block in blocks_of(function_of(module)):
+        _merge(block)
+
+
+def dce(module: ModuleOp, context: Context) -> None:
+    """Removes nodes nobody reads, unless they have an effect beyond drawing random bits."""
+    del context
+    for block in blocks_of(function_of(module)):
+        for op in reversed(tuple(block.ops)):
+            if isinstance(op, Node | Constant) and op.parent is not None:
+                erase_if_dead(op)
+
+
+# -- identities ----------------------------------------------------------------------------------------
+
+
+def _operand(op: Node) -> SSAValue:
+    return op.operands[0]
+
+
+def _neutral(left: float | None, right: float) -> Callable[[Node], SSAValue | None]:
+    """Returns a test for `right` as second operand or, for a commutative node, `left` as first."""
+
+    def find(op: Node) -> SSAValue | None:
+        a, b = op.operands
+        if number(b) == right:
+            return a
+        return b if left is not None and number(a) == left else None
+
+    return find
+
+
+def _transposed_back(op: Node) -> SSAValue | None:
+    inner = made_by(op.operands[0], "transpose")
+    outer = param(op, "permutation")
+    if inner is None:
+        return op.operands[0] if tuple(outer) == tuple(range(len(outer))) else None
+    before = param(inner, "permutation")
+    composed = [before[i] for i in outer]
+    return inner.operands[0] if composed == list(range(len(composed))) else None
+
+
+# A node whose result has the type of an operand and provably its value. The types are compared afterwards.
+IDENTITIES: Mapping[str, Callable[[Node], SSAValue | None]] = {
+    "jax.convert_element_type": _operand,
+    "jax.reshape": lambda op: op.operands[0] if len(op.operands) == 1 else None,
+    "jax.broadcast_in_dim": lambda op: op.operands[0] if len(op.operands) == 1 else None,
+    "jax.squeeze": _operand,
+    "jax.transpose": _transposed_back,
+    "jax.mul": _neutral(1.0, 1.0),
+    "jax.div": _neutral(None, 1.0),
+    "jax.max": _neutral(float("-inf"), float("-inf")),
+    "jax.min": _neutral(float("inf"), float("inf")),
+}
+
+
+# -- common subexpressions -----------------------------------------------------------------------------
+
+
+def _merge(block: Block) -> None:
+    first: dict[Any, Operation] = {}
+    for op in tuple(block.ops):
+        key = _key(op)
+        if key is None:
+            continue
+        earlier = first.setdefault(key, op)
+        if earlier is op:
+            continue
+        for ours, theirs in zip(op.results, earlier.results, strict=True):
+            ours.replace_all_uses_with(theirs)
+        op.detach()
+        op.erase()
+
+
+def _key(op: Operation) -> Any:
+    """Returns what tells a pure node from others, or None if it may not be merged."""
+    if isinstance(op, Constant):
+        held = op.atom
+        name = repr(held.val) if isinstance(held, Literal) else id(held)
+        return ("constant", name, op.aval, None if held is not None else id(op))
+    if not isinstance(op, Node) or op.regions or effect_of(op) != "pure":
+        return None
+    operands = tuple(id(x) for x in op.operands)
+    if op.equation is None:
+        return (op.name, operands, tuple(sorted(op.attributes.items())), tuple(op.result_types))
+    key = (op.name, operands, tuple(sorted(op.equation.params.items())), op.equation.ctx)
+    try:
+        hash(key)
+    except TypeError:
+        return None
+    return key

@@ -1,0 +1,51 @@
+"""What the devices of this machine can do at best: the two ceilings of a roofline.
+
+GPU figures are the makers' (dense float32 products as they run by default: TF32 on NVIDIA). A CPU's are
+nominal: two 8-wide fused multiply-adds a cycle at 2.5 GHz on each core, and 10 GB/s a core up to four.
+"""
+
+import os
+from collections.abc import Mapping
+
+import jax
+
+from tessera.lowering.cost import Device
+
+CPU_FLOPS_PER_CORE = 80e9
+CPU_BYTES_PER_CORE = 10e9
+CPU_MEMORY_CORES = 4  # more cores do not load faster
+CPU_CACHE_BYTES = 32 * 2**20
+
+GPUS: Mapping[str, tuple[float, float, int]] = {
+    "B200": (1125e12, 8.0e12, 126 * 2**20),
+    "H200": (494e12, 4.8e12, 50 * 2**20),
+    "H100": (494e12, 3.35e12, 50 * 2**20),
+    "A100": (156e12, 2.0e12, 40 * 2**20),
+    "MI300X": (163e12, 5.3e12, 256 * 2**20),
+}
+UNKNOWN_GPU = (20e12, 1.0e12, 4 * 2**20)
+
+
+def device(target: str | None = None) -> Device:
+    """Returns the device programs are compiled for: `target` ("cpu", "cuda", ...), or JAX's default.
+
+    >>> device("cpu").platform
+    'cpu'
+    """
+    platform = target or _platform(jax.default_backend())
+    if platform == "cpu":
+        cores = len(os.sched_getaffinity(0)) if _is_linux() else os.cpu_count() or 1
+        rate = CPU_BYTES_PER_CORE * min(cores, CPU_MEMORY_CORES)
+        return Device("cpu", f"{cores} cores", CPU_FLOPS_PER_CORE * cores, rate, CPU_CACHE_BYTES)
+    local = platform == _platform(jax.default_backend())
+    kind = jax.devices()[0].device_kind if local else platform
+    flops, rate, cache = next((p for name, p in GPUS.items() if name in kind), UNKNOWN_GPU)
+    return Device(platform, kind, flops, rate, cache)
+
+
+def _platform(backend: str) -> str:
+    return "cuda" if backend == "gpu" else backend
+
+
+def _is_linux() -> bool:
+    return os.uname().sysname == "Linux"
