@@ -89,6 +89,7 @@ class Compiled(Generic[P, R]):
     def __call__(self, *args: P.args, **kwargs: P.kwargs) -> R:
         """Runs the program compiled for the types of the arguments, compiling it if there is none."""
         structure, arrays = self._split(args, kwargs)
+        self._last = (structure, tuple(map(jax.typeof, arrays)))
         return self._unwrapped(self._jitted(structure, *arrays))
 
     def _unwrapped(self, out: Any) -> Any:
@@ -173,7 +174,6 @@ class Compiled(Generic[P, R]):
     def _run(self, structure: Structure, *arrays: Any) -> Any:
         self.trace_count += 1
         types = tuple(jax.typeof(x) for x in arrays)
-        self._last = (structure, types)
         traced = self._trace(structure, types)
         module, _ = lower_to_schedule(traced, self._target)
         emitted = emit(module)

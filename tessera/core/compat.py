@@ -154,6 +154,16 @@ def closed_jaxpr(
     return _jaxprs.ClosedJaxpr(jaxpr, [array for _, array in constants])
 
 
+def new_jaxpr(
+    constvars: Sequence[Any],
+    invars: Sequence[Any],
+    results: Sequence[Any],
+    equations: Sequence[Any],
+) -> Any:
+    """Returns a jaxpr made of pure equations."""
+    return _jaxprs.Jaxpr(list(constvars), list(invars), list(results), list(equations))
+
+
 def like(held: Any, emitted: ClosedJaxpr) -> Any:
     """Returns an emitted jaxpr in the form, closed or open, in which a parameter held its original."""
     if isinstance(held, _jaxprs.ClosedJaxpr):

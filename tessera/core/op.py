@@ -52,6 +52,8 @@ F = TypeVar("F", bound=Callable[..., Any])
 REFERENCE = "reference"
 
 _REGISTRY: dict[str, "Op[..., Any]"] = {}
+# Every op there is, with those that are parts of others and stand in no registry.
+_BY_NAME: dict[str, "Op[..., Any]"] = {}
 
 
 @dataclass(frozen=True)
@@ -107,10 +109,10 @@ def registered_ops() -> tuple["Op[..., Any]", ...]:
 
 def registered_op(name: str) -> "Op[..., Any]":
     """Returns the op of this name; raises `E_GRAPH_INVALID` naming the known ones if there is none."""
-    if name not in _REGISTRY:
+    if name not in _BY_NAME:
         known = ", ".join(sorted(_REGISTRY)) or "none yet: import tessera.op"
         raise CompileError(Code.E_GRAPH_INVALID, f"there is no op {name!r}; ops: {known}.")
-    return _REGISTRY[name]
+    return _BY_NAME[name]
 
 
 class Op(Generic[P, R]):
@@ -151,6 +153,7 @@ class Op(Generic[P, R]):
         ad.primitive_transposes[self._primitive] = self._linear_transpose_rule
         self._forward_primitive: Any = None
         self._tangent_primitive: Any = None
+        _BY_NAME[name] = self
 
     def __call__(self, *args: P.args, **kwargs: P.kwargs) -> R:
         """Applies the op to arrays and static arguments."""

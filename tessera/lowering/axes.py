@@ -21,7 +21,9 @@ from tessera.lowering.match import made_by, param, shape
 Atoms = tuple[int, ...]  # of one axis, outermost first; none for an axis of size 1
 Labels = tuple[Atoms, ...]  # of all axes of a value
 
-MOVES = frozenset({"transpose", "reshape", "squeeze", "expand_dims", "broadcast_in_dim", "copy"})
+MOVES = frozenset(
+    {"transpose", "reshape", "squeeze", "expand_dims", "broadcast_in_dim", "tile", "copy"}
+)
 
 
 class Axes:
@@ -104,7 +106,21 @@ def _before(axes: Axes, node: Node, labels: Labels, sizes: tuple[int, ...]) -> L
     if node.name == "jax.broadcast_in_dim":
         kept = param(node, "broadcast_dimensions")
         return operand_labels(tuple(labels[axis] for axis in kept), sizes)
+    if node.name == "jax.tile":
+        return _untiled(axes, labels, param(node, "reps"), sizes)
     return axes.regrouped(labels, sizes)
+
+
+def _untiled(
+    axes: Axes, labels: Labels, repeats: Sequence[int], sizes: tuple[int, ...]
+) -> Labels | None:
+    found: list[Atoms] = []
+    for atoms, repeat, size in zip(labels, repeats, sizes, strict=True):
+        cut = axes.regrouped((atoms,), (repeat, size))
+        if cut is None:
+            return None
+        found.append(cut[1])
+    return tuple(found)
 
 
 def seen_through(
@@ -143,7 +159,10 @@ class Layout:
 
 
 def layout(axes: Axes, labels: Labels, groups: Sequence[Atoms], repeated: bool) -> Layout:
-    """Returns the layout of a value in groups; atoms it lacks are repeated, or 1 if its group lacks them all."""
+    """Returns the layout of a value in groups.
+
+    Atoms it lacks are repeated; a group it lacks altogether has size 1 unless `repeated`.
+    """
     present = [atom for atoms in labels for atom in atoms]
     aligned: list[int] = []
     full: list[int] = []

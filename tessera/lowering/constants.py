@@ -1,14 +1,16 @@
 """The value of a node that depends on nothing but the program: a causal mask, a scale, a padding of zeros.
 
-Arrays come back compressed: an axis along which a value does not change has size 1, so that a mask of a million
-entries built from two ramps costs two ramps until they meet.
+Arrays come back compressed: an axis along which a value does not change has size 1, so that a mask of a
+million entries built from two ramps costs two ramps until they meet.
 """
 
 from collections.abc import Callable, Mapping
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 import numpy as np
+from jax.core import Tracer
 from jax.extend.core import Literal
 from xdsl.ir import BlockArgument, OpResult, SSAValue
 
@@ -56,7 +58,7 @@ def _is_held(value: SSAValue) -> bool:
         return False
     atom = value.op.atom
     held = atom.val if isinstance(atom, Literal) else atom
-    if isinstance(held, jax.core.Tracer) or held is None:
+    if isinstance(held, Tracer) or held is None:
         return False
     if isinstance(held, jax.Array):
         return held.size <= LARGEST and held.is_fully_addressable and _is_plain(held.dtype)
@@ -64,7 +66,7 @@ def _is_held(value: SSAValue) -> bool:
 
 
 def _is_plain(dtype: Any) -> bool:
-    return not jax.dtypes.issubdtype(dtype, jax.dtypes.extended)
+    return not jnp.issubdtype(dtype, jax.dtypes.extended)
 
 
 def _is_made_here(value: SSAValue, known: dict[SSAValue, bool]) -> bool:
@@ -197,6 +199,8 @@ ELEMENTWISE: Mapping[str, Callable[..., Any]] = {
     "jax.div": _divide,
     "jax.neg": np.negative,
     "jax.abs": np.abs,
+    "jax.sign": np.sign,
+    "jax.rem": np.fmod,
     "jax.max": np.maximum,
     "jax.min": np.minimum,
     "jax.sqrt": np.sqrt,

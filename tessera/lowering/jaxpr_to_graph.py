@@ -17,7 +17,7 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 import numpy as np
-from jax.core import ShapedArray
+from jax.core import ShapedArray, Tracer
 from jax.extend.core import Jaxpr, JaxprEqn, Literal
 from xdsl.dialects import builtin
 from xdsl.dialects.builtin import ModuleOp
@@ -234,7 +234,7 @@ _ADDRESS = re.compile(r" at 0x[0-9a-f]+")
 
 def _shown_value(value: Any, aval: Any) -> Attribute:
     kind = type_of(aval)
-    if isinstance(kind, builtin.TensorType) and aval.shape == ():
+    if isinstance(kind, builtin.TensorType) and aval.shape == () and not isinstance(value, Tracer):
         element = kind.element_type
         if isinstance(element, builtin.IntegerType):
             return builtin.IntegerAttr(int(value), element)

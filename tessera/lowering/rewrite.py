@@ -5,71 +5,34 @@ traced with the types the values have, and the equations found go where the old 
 cannot make a node that JAX would not make, under whatever version of JAX is installed.
 """
 
-from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import replace as changed
 from functools import lru_cache
 from typing import Any
 
 import jax
 from xdsl.dialects.builtin import ModuleOp
-from xdsl.ir import Block, Operation, SSAValue
+from xdsl.ir import Block
 from xdsl.rewriter import InsertPoint, Rewriter
 
 from tessera.core import compat
 from tessera.core.errors import Code, CompileError
-from tessera.ir.graph import Node, blocks_of, function_of, jax_type, may_move
-from tessera.lowering.cost import Device
+from tessera.ir.graph import Node, blocks_of, function_of, jax_type
+from tessera.lowering.backward import replace_with_backward
 from tessera.lowering.jaxpr_to_graph import add_equations
+from tessera.lowering.rule import (
+    Build,
+    Context,
+    Record,
+    Replacement,
+    Rule,
+    attribute_to,
+    erase_if_dead,
+    location_of,
+)
 
 TRACES = 4096  # traced replacements kept; a deep model repeats a few
-
-
-@dataclass(frozen=True)
-class Record:
-    """What a pass did, or found and left alone: `applied` tells which, `reason` why."""
-
-    name: str
-    applied: bool
-    reason: str
-    where: str
-    nodes: int = 1
-
-
-@dataclass
-class Context:
-    """What a pass may ask: the device compiled for. What it leaves: records."""
-
-    device: Device
-    records: list[Record] = field(default_factory=list[Record])
-
-
-@dataclass(frozen=True)
-class Replacement:
-    """A value and what is to compute it: `build(*operands)`, a hashable function of arrays to one array.
-
-    `pays` is empty if the replacement should be made, else the reason to keep what is there. `nodes` counts
-    the equations replaced.
-    """
-
-    value: SSAValue
-    operands: tuple[SSAValue, ...]
-    build: Callable[..., jax.Array]
-    nodes: int = 1
-    kept_because: str = ""
-    reason: str = ""
-
-
-# Finds what a node ends, or None.
-Match = Callable[[Node, Context], Replacement | None]
-
-
-@dataclass(frozen=True)
-class Rule:
-    """A named rewrite: `match` is asked about every node called one of `roots`."""
-
-    name: str
-    roots: frozenset[str]
-    match: Match
+SHARED = "a step of it is read elsewhere too"
+WITH_BACKWARD = "with its backward"
 
 
 def apply_rule(rule: Rule, module: ModuleOp, context: Context) -> None:
@@ -81,15 +44,24 @@ def apply_rule(rule: Rule, module: ModuleOp, context: Context) -> None:
             if op.equation is None:
                 continue  # text does not say enough to rewrite by
             found = rule.match(op, context)
-            if found is None:
-                continue
-            where = location_of(op)
-            if not found.kept_because:
-                replace(found, op)
-            reason = found.kept_because or found.reason
-            context.records.append(
-                Record(rule.name, not found.kept_because, reason, where, found.nodes)
-            )
+            if found is not None:
+                where = location_of(op)
+                found = _applied(found, op)
+                reason = found.kept_because or found.reason
+                record = Record(rule.name, not found.kept_because, reason, where, found.nodes)
+                context.records.append(record)
+
+
+def _applied(found: Replacement, op: Node) -> Replacement:
+    """Makes a replacement unless it says not to, and returns it with what came of it."""
+    if found.kept_because:
+        return found
+    if not found.shared:
+        replace(found, op)
+        return found
+    if replace_with_backward(found, op):
+        return changed(found, reason=WITH_BACKWARD)
+    return changed(found, kept_because=SHARED)
 
 
 def replace(found: Replacement, anchor: Node) -> None:
@@ -97,12 +69,13 @@ def replace(found: Replacement, anchor: Node) -> None:
     types = tuple(jax_type(x) for x in found.operands)
     wanted = jax_type(found.value)
     assert anchor.equation is not None
-    traced = _traced(found.build, types, wanted, anchor.equation.ctx)
+    traced = _traced(Build.of(found.build), types, wanted, anchor.equation.ctx)
     jaxpr, consts = compat.opened(traced)
     block = Block()
     (result,) = add_equations(block, jaxpr, consts, found.operands)
     for op in tuple(block.ops):
         op.detach()
+        attribute_to(op, anchor)
         Rewriter.insert_op(op, InsertPoint.before(anchor))
     result.name_hint = result.name_hint or found.value.name_hint
     found.value.replace_all_uses_with(result)
@@ -110,9 +83,7 @@ def replace(found: Replacement, anchor: Node) -> None:
 
 
 @lru_cache(TRACES)
-def _traced(
-    build: Callable[..., Any], types: tuple[Any, ...], wanted: Any, equation_context: Any
-) -> Any:
+def _traced(build: Build, types: tuple[Any, ...], wanted: Any, equation_context: Any) -> Any:
     def run(*operands: Any) -> Any:
         result = build(*operands)
         if result.shape != wanted.shape or result.dtype != wanted.dtype:
@@ -124,24 +95,3 @@ def _traced(
 
     with equation_context.manager:  # the mesh around the equation, its compute type, its metadata
         return jax.make_jaxpr(run)(*types)
-
-
-def erase_if_dead(op: Operation) -> None:
-    """Removes a node nobody reads, and then those only it read."""
-    waiting = [op]
-    while waiting:
-        dead = waiting.pop()
-        if dead.parent is None or any(r.uses for r in dead.results) or not may_move(dead):
-            continue
-        owners = [x.owner for x in dead.operands]
-        block = dead.parent
-        dead.detach()
-        dead.erase()
-        waiting += [x for x in owners if isinstance(x, Operation) and x.parent is block]
-
-
-def location_of(op: Operation) -> str:
-    """Returns `file:line (function)` of the user's code a node came from, empty where unknown."""
-    if isinstance(op, Node) and op.equation is not None:
-        return compat.source_of(op.equation)
-    return ""

@@ -1,15 +1,18 @@
 """Three passes that every other one may rely on: fold, cse, dce. None of them changes a bit of a result."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
+import numpy as np
 from jax.extend.core import Literal
 from xdsl.dialects.builtin import ModuleOp
 from xdsl.ir import Block, Operation, SSAValue
+from xdsl.rewriter import InsertPoint, Rewriter
 
 from tessera.ir.graph import Constant, Node, blocks_of, effect_of, function_of, jax_type
+from tessera.lowering.jaxpr_to_graph import make_constant
 from tessera.lowering.match import made_by, number, param
-from tessera.lowering.rewrite import Context, erase_if_dead
+from tessera.lowering.rule import Context, erase_if_dead
 
 
 def fold(module: ModuleOp, context: Context) -> None:
@@ -19,13 +22,7 @@ def fold(module: ModuleOp, context: Context) -> None:
     """
     del context
     for block in blocks_of(function_of(module)):
-        for op in tuple(block.ops):
-            if not isinstance(op, Node) or op.equation is None or op.name not in IDENTITIES:
-                continue
-            same = IDENTITIES[op.name](op)
-            if same is not None and jax_type(same) == jax_type(op.results[0]):
-                op.results[0].replace_all_uses_with(same)
-                erase_if_dead(op)
+        fold_block(block)
 
 
 def cse(module: ModuleOp, context: Context) -> None:
@@ -35,16 +32,45 @@ def cse(module: ModuleOp, context: Context) -> None:
     """
     del context
     for block in blocks_of(function_of(module)):
-        _merge(block)
+        merge_block(block)
 
 
 def dce(module: ModuleOp, context: Context) -> None:
     """Removes nodes nobody reads, unless they have an effect beyond drawing random bits."""
     del context
     for block in blocks_of(function_of(module)):
-        for op in reversed(tuple(block.ops)):
-            if isinstance(op, Node | Constant) and op.parent is not None:
-                erase_if_dead(op)
+        prune_block(block)
+
+
+def fold_block(block: Block) -> None:
+    """Folds the nodes of one block."""
+    for op in tuple(block.ops):
+        if not isinstance(op, Node) or op.equation is None or op.name not in IDENTITIES:
+            continue
+        if op.name == "jax.convert_element_type" and _retyped(op):
+            continue
+        same = IDENTITIES[op.name](op)
+        if same is not None and jax_type(same) == jax_type(op.results[0]):
+            op.results[0].replace_all_uses_with(same)
+            erase_if_dead(op)
+
+
+def _retyped(op: Node) -> bool:
+    """Replaces the cast of a number to its own dtype, which only makes its type strong, by that number."""
+    constant = op.operands[0].owner
+    wanted = jax_type(op.results[0])
+    if not isinstance(constant, Constant) or not isinstance(constant.atom, Literal):
+        return False
+    if constant.aval.dtype != wanted.dtype or constant.aval.sharding != wanted.sharding:
+        return False
+    number = np.asarray(constant.atom.val, wanted.dtype)[
+        ()
+    ]  # of NumPy's, as Python's own would be weak
+    strong = make_constant(Literal(number, wanted), wanted)
+    Rewriter.insert_op(strong, InsertPoint.before(op))
+    op.results[0].replace_all_uses_with(strong.result)
+    erase_if_dead(op)
+    return True
 
 
 # -- identities ----------------------------------------------------------------------------------------
@@ -93,10 +119,18 @@ IDENTITIES: Mapping[str, Callable[[Node], SSAValue | None]] = {
 # -- common subexpressions -----------------------------------------------------------------------------
 
 
-def _merge(block: Block) -> None:
+def prune_block(block: Block) -> None:
+    """Removes the dead nodes of one block."""
+    for op in reversed(tuple(block.ops)):
+        if isinstance(op, Node | Constant) and op.parent is not None:
+            erase_if_dead(op)
+
+
+def merge_block(block: Block) -> None:
+    """Merges the equal nodes of one block."""
     first: dict[Any, Operation] = {}
     for op in tuple(block.ops):
-        key = _key(op)
+        key = key_of(op, op.operands)
         if key is None:
             continue
         earlier = first.setdefault(key, op)
@@ -108,15 +142,15 @@ def _merge(block: Block) -> None:
         op.erase()
 
 
-def _key(op: Operation) -> Any:
-    """Returns what tells a pure node from others, or None if it may not be merged."""
+def key_of(op: Operation, inputs: Iterable[SSAValue]) -> Any:
+    """Returns what tells a pure node that reads these inputs from others, None if it may not be merged."""
     if isinstance(op, Constant):
         held = op.atom
-        name = repr(held.val) if isinstance(held, Literal) else id(held)
+        name = repr(np.asarray(held.val).item()) if isinstance(held, Literal) else id(held)
         return ("constant", name, op.aval, None if held is not None else id(op))
     if not isinstance(op, Node) or op.regions or effect_of(op) != "pure":
         return None
-    operands = tuple(id(x) for x in op.operands)
+    operands = tuple(id(x) for x in inputs)
     if op.equation is None:
         return (op.name, operands, tuple(sorted(op.attributes.items())), tuple(op.result_types))
     key = (op.name, operands, tuple(sorted(op.equation.params.items())), op.equation.ctx)

@@ -1,10 +1,11 @@
-"""x Phi(x)  →  tessera.graph.gelu;  x sigmoid(x)  →  tessera.graph.silu
+"""x Phi(x)  →  tessera.graph.gelu;  x sigmoid(x)  →  tessera.graph.silu.
 
-A gelu is a polynomial in x and in one of erf, erfc and tanh, whose argument is a polynomial in x. So expressions are
-multiplied out and compared by coefficients: the order of the factors does not matter, nor where the 1/2 stands.
+A gelu is a polynomial in x and in one of erf, erfc and tanh, whose argument is a polynomial in x. So
+expressions are multiplied out and compared by coefficients: the order of the factors does not matter, nor
+where the 1/2 stands.
 
-An activation that is one node already (relu, tanh, sigmoid) gains nothing alone. `activation_of` names it for the
-rule that puts it behind a matrix product.
+An activation that is one node already (relu, tanh, sigmoid) gains nothing alone. `activation_of` names it for
+the rule that puts it behind a matrix product.
 """
 
 import math
@@ -20,8 +21,9 @@ from xdsl.ir import Block, SSAValue
 from tessera.core import compat
 from tessera.core.op import registered_op
 from tessera.ir.graph import OP_PREFIX, Node, Return
+from tessera.lowering.idioms.row_statistics import constant
 from tessera.lowering.jaxpr_to_graph import capture
-from tessera.lowering.match import dtype, made_by, number, param, shape
+from tessera.lowering.match import dtype, made_by, param, shape
 from tessera.lowering.rewrite import Context, Replacement, Rule
 
 # Coefficients by the powers of x and of the transcendental function.
@@ -128,7 +130,7 @@ def _argument_of_sigmoid(value: SSAValue) -> SSAValue | None:
         return None
     if node.short_name == "logistic":
         return node.operands[0]
-    return _argument_of_logit(node.operands[1]) if number(node.operands[0]) == 1.0 else None
+    return _argument_of_logit(node.operands[1]) if constant(node.operands[0]) == 1.0 else None
 
 
 def _argument_of_logit(value: SSAValue) -> SSAValue | None:
@@ -137,7 +139,7 @@ def _argument_of_logit(value: SSAValue) -> SSAValue | None:
     if total is None:
         return None
     for one, other in (total.operands, reversed(total.operands)):
-        power = made_by(other, "exp") if number(one) == 1.0 else None
+        power = made_by(other, "exp") if constant(one) == 1.0 else None
         negative = None if power is None else made_by(power.operands[0], "neg")
         if negative is not None:
             return negative.operands[0]
@@ -151,7 +153,7 @@ def _leaves(value: SSAValue, depth: int = DEPTH) -> Iterator[SSAValue]:
     """Yields what a value is a product and sum of, numbers left out."""
     node = made_by(value, "mul", "div", "add") if depth else None
     if node is None:
-        if number(value) is None:
+        if constant(value) is None:
             yield value
         return
     for x in node.operands:
@@ -175,9 +177,9 @@ def _polynomial(
         return {(1, 0): 1.0}
     if value is bend:
         return {(0, 1): 1.0}
-    constant = number(value)
-    if constant is not None:
-        return {(0, 0): constant}
+    fixed = constant(value)
+    if fixed is not None:
+        return {(0, 0): fixed}
     node = made_by(value, *ARITHMETIC) if depth else None
     if node is None:
         return None
@@ -251,9 +253,9 @@ def _zero_where_not_positive(node: Node) -> SSAValue | None:
         return None
     test = made_by(node.operands[0], "le")
     x, zero = node.operands[1], node.operands[2]
-    if test is None or number(zero) != 0.0:
+    if test is None or constant(zero) != 0.0:
         return None
-    return x if test.operands[0] is x and number(test.operands[1]) == 0.0 else None
+    return x if test.operands[0] is x and constant(test.operands[1]) == 0.0 else None
 
 
 def _is_relu(node: Node) -> bool:
@@ -267,7 +269,7 @@ def _is_relu(node: Node) -> bool:
     x, other = peak.operands
     if x is not block.args[0]:
         x, other = other, x
-    if x is not block.args[0] or number(other) != 0.0:
+    if x is not block.args[0] or constant(other) != 0.0:
         return False
     return _derivative_is_a_step(_Equation(node.equation))
 
@@ -304,8 +306,8 @@ def _derivative_is_a_step(held: _Equation) -> bool:
     test = made_by(chosen.operands[0], "gt")
     zero, moved = chosen.operands[1:]
     x, t = block.args
-    positive = test is not None and test.operands[0] is x and number(test.operands[1]) == 0.0
-    return positive and number(zero) == 0.0 and moved is t
+    positive = test is not None and test.operands[0] is x and constant(test.operands[1]) == 0.0
+    return positive and constant(zero) == 0.0 and moved is t
 
 
 def _applied(equation: Any, x: Any) -> Any:
@@ -346,7 +348,7 @@ def nodes_between(node: Node, x: SSAValue) -> list[Node]:
             owner = value.owner
             depends[value] = False
             if isinstance(owner, Node):
-                depends[value] = any([visit(v) for v in owner.operands])
+                depends[value] = True in [visit(v) for v in owner.operands]
                 if depends[value]:
                     found.append(owner)
         return depends[value]

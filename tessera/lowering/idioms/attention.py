@@ -8,17 +8,16 @@ two products give each other. A mask that depends on nothing but the program is 
 or a causal window, the op is told so and skips the tiles nobody sees. Any other mask is handed on.
 
 The op gives zeros to a query that sees nothing. Where that cannot be ruled out the result is corrected to
-what the program computes: NaN if hidden scores are minus infinity, the mean of v if they are finite and alike.
+what the program computes: NaN if hidden scores are minus infinity, the mean of v if they are finite, alike.
 """
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 import jax
 import jax.numpy as jnp
 import numpy as np
-from xdsl.ir import OpResult, SSAValue
 
 from tessera.core import numerics
 from tessera.core.op import registered_op
@@ -28,34 +27,32 @@ from tessera.lowering.axes import (
     Axes,
     Labels,
     Layout,
-    dot_labels,
     layout,
-    operand_labels,
-    seen_through,
 )
-from tessera.lowering.constants import constant_number
+from tessera.lowering.idioms.attention_reading import (
+    Found,
+    Operand,
+    Reading,
+    read_attention,
+)
 from tessera.lowering.idioms.masks import (
     ADDED_AVERAGES,
     Band,
     Hidden,
     Mask,
     band_of,
-    hidden_by_choice,
-    hidden_by_sum,
     shown,
 )
-from tessera.lowering.idioms.softmax import Softmax, closed, find_softmax
-from tessera.lowering.match import dtype, made_by, param, shape
+from tessera.lowering.idioms.softmax import closed
+from tessera.lowering.match import dtype, param, shape
 from tessera.lowering.rewrite import Context, Replacement, Rule
 
-# The fewest scores per head for which tiles beat the whole, (all keys, causal), by bits of the operands; measured
-# forward and backward on a CPU that multiplies bf16 at twice the rate of fp32, which the op's tiles do not use.
-# At these sizes the op took 0.5 to 1.0 of the plain time, at half of them up to 1.6.
+# The fewest scores per head for which tiles beat the whole, (all keys, causal), by bits of the operands;
+# measured forward and backward on one core that multiplies bf16 at twice the rate of fp32, which the op's
+# tiles do not use. From there on the op took 0.3 to 1.0 of the plain time, at half of it up to 1.6.
 PAYS_FROM = {16: (2**22, 2**18), 32: (2**17, 2**17), 64: (2**17, 2**17)}
 TILED = ("cpu",)  # the platforms on which the op runs over tiles
 
-CHANGED = "the weights are changed (dropout?) before they meet the values"
-BIASED = "a bias is added to the scores, which flash_attention does not take"
 SHARED = "the scores or weights are used elsewhere too"
 NARROW = (
     "a step between has less precision than its operands, and flash_attention would not round there"
@@ -64,35 +61,6 @@ UNLIKE = (
     "a row that sees nothing would get another value: its hidden scores differ among themselves"
 )
 PRECISE = "the products ask for a precision that flash_attention does not pass on"
-
-
-@dataclass
-class _Reading:
-    """What has been read of an attention, from its last product backwards."""
-
-    axes: Axes
-    nodes: list[Node]
-    hidden: list[Hidden] = field(default_factory=list[Hidden])
-    scale: float = 1.0
-    problem: str = ""
-
-
-@dataclass(frozen=True)
-class _Operand:
-    value: SSAValue
-    labels: Labels
-
-
-@dataclass(frozen=True)
-class _Found:
-    """Both products of an attention, with one labelling of all their operands."""
-
-    reading: _Reading
-    q: _Operand
-    k: _Operand
-    v: _Operand
-    keys: Atoms
-    out: Labels
 
 
 @dataclass(frozen=True)
@@ -144,178 +112,10 @@ class Attention:
 def match_attention(node: Node, context: Context) -> Replacement | None:
     """Returns flash attention in the place of the product of softmax weights with values."""
     for side in (0, 1):
-        found = _read(node, side)
+        found = read_attention(node, side)
         if found is not None:
             return _replacement(node, found, context)
     return None
-
-
-# -- from the last product back to the operands --------------------------------------------------------
-
-
-def _read(node: Node, side: int) -> _Found | None:
-    if not jnp.issubdtype(dtype(node.results[0]), jnp.floating):
-        return None
-    sizes = (*shape(node.results[0]), *shape(node.operands[0]), *shape(node.operands[1]))
-    if not all(isinstance(n, int) for n in sizes):
-        return None
-    axes = Axes()
-    out = tuple(axes.label(n) for n in shape(node.results[0]))
-    labels = dot_labels(axes, node, out)
-    reading = _Reading(axes, [node])
-    weights = _read_weights(reading, node.operands[side], labels[side])
-    if weights is None:
-        return None
-    softmax, at = weights
-    keys = at[softmax.axis]
-    product = _read_scores(reading, softmax.x, at)
-    if product is None:
-        return None
-    dot, at = product
-    left, right = dot_labels(axes, dot, at)
-    q, k = _Operand(dot.operands[0], left), _Operand(dot.operands[1], right)
-    if set(axes.resolved(keys)) <= _atoms(axes, left):
-        q, k = k, q
-    v = _Operand(node.operands[1 - side], labels[1 - side])
-    q, k = _unscaled(reading, q), _unscaled(reading, k)
-    return _Found(reading, q, _unrepeated(axes, k), _unrepeated(axes, v), keys, out)
-
-
-def _read_weights(
-    reading: _Reading, value: SSAValue, labels: Labels
-) -> tuple[Softmax, Labels] | None:
-    """Returns the softmax that made the weights, with the labels of its result."""
-    value, labels = _through_casts(reading, value, labels)
-    if not isinstance(value, OpResult) or not isinstance(value.op, Node):
-        return None
-    node = value.op
-    softmax = find_softmax(node)
-    if softmax is None:
-        return _changed_weights(reading, node, labels)
-    reading.nodes += softmax.nodes
-    return softmax, labels
-
-
-def _changed_weights(
-    reading: _Reading, node: Node, labels: Labels
-) -> tuple[Softmax, Labels] | None:
-    """Returns the softmax behind a step that multiplies or selects its weights, and notes the step."""
-    if node.name not in ("jax.mul", "jax.div", "jax.select_n"):
-        return None
-    reading.problem = CHANGED
-    reading.nodes.append(node)
-    for operand in node.operands:
-        if shape(operand) == shape(node.results[0]):
-            found = _read_weights(reading, operand, labels)
-            if found is not None:
-                return found
-    return None
-
-
-def _read_scores(reading: _Reading, value: SSAValue, labels: Labels) -> tuple[Node, Labels] | None:
-    """Returns the product that made the scores, with the labels of its result; reads scale and masks."""
-    value, labels = _through_casts(reading, value, labels)
-    if not isinstance(value, OpResult) or not isinstance(value.op, Node):
-        return None
-    node = value.op
-    if node.name == "jax.dot_general":
-        reading.nodes.append(node)
-        return node, labels
-    inner = _unmasked(reading, node, labels)
-    if inner is None:
-        return _biased_scores(reading, node, labels)
-    reading.nodes.append(node)
-    return _read_scores(reading, inner, labels)
-
-
-def _unmasked(reading: _Reading, node: Node, labels: Labels) -> SSAValue | None:
-    """Returns the scores before one step that scales or masks them, which it notes."""
-    if node.name == "jax.select_n":
-        chosen = hidden_by_choice(reading.axes, node, labels)
-        if chosen is None:
-            return None
-        _hide(reading, [chosen[0]])
-        return chosen[1]
-    if node.name in ("jax.mul", "jax.div"):
-        return _unscaled_step(reading, node)
-    if node.name not in ("jax.add", "jax.sub"):
-        return None
-    sides = [(0, 1)] if node.name == "jax.sub" else [(0, 1), (1, 0)]
-    for i, j in sides:
-        scores, bias = node.operands[i], node.operands[j]
-        if shape(scores) != shape(node.results[0]) or not _leads_to_product(scores):
-            continue
-        at = operand_labels(labels, shape(bias))
-        found = hidden_by_sum(reading.axes, bias, at, -1 if node.name == "jax.sub" else 1)
-        if found is not None:
-            _hide(reading, found)
-            return scores
-    return None
-
-
-def _hide(reading: _Reading, found: Sequence[Hidden]) -> None:
-    """Notes masks; what is multiplied after them multiplies what they put there."""
-    reading.hidden += [Hidden(h.masks, h.fill * reading.scale, h.added) for h in found]
-
-
-def _unscaled_step(reading: _Reading, node: Node) -> SSAValue | None:
-    sides = [(0, 1)] if node.name == "jax.div" else [(0, 1), (1, 0)]
-    for i, j in sides:
-        factor = constant_number(node.operands[j])
-        if factor and math.isfinite(factor) and shape(node.operands[i]) == shape(node.results[0]):
-            reading.scale *= factor if node.name == "jax.mul" else 1 / factor
-            return node.operands[i]
-    return None
-
-
-def _biased_scores(reading: _Reading, node: Node, labels: Labels) -> tuple[Node, Labels] | None:
-    """Returns the product behind a general bias, and notes that there is one."""
-    if reading.problem == BIASED or node.name not in ("jax.add", "jax.sub"):
-        return None
-    for operand in node.operands:
-        if shape(operand) == shape(node.results[0]) and _leads_to_product(operand):
-            reading.problem = BIASED
-            return _read_scores(reading, operand, labels)
-    return None
-
-
-def _leads_to_product(value: SSAValue) -> bool:
-    """Returns whether a product lies behind steps that move, cast, scale, mask or add."""
-    names = ("transpose", "reshape", "convert_element_type", "mul", "div", "add", "sub")
-    node = made_by(value, "dot_general", "select_n", "squeeze", "broadcast_in_dim", *names)
-    if node is None or node.name == "jax.dot_general":
-        return node is not None
-    inner = node.operands[1:] if node.name == "jax.select_n" else node.operands
-    return any(_leads_to_product(x) for x in inner)
-
-
-def _through_casts(reading: _Reading, value: SSAValue, labels: Labels) -> tuple[SSAValue, Labels]:
-    while True:
-        value, labels = seen_through(reading.axes, value, labels, reading.nodes)
-        node = made_by(value, "convert_element_type")
-        if node is None or not jnp.issubdtype(dtype(node.operands[0]), jnp.floating):
-            return value, labels
-        reading.nodes.append(node)
-        value = node.operands[0]
-
-
-def _unscaled(reading: _Reading, operand: _Operand) -> _Operand:
-    """Returns an operand of the first product before a number was multiplied to it, which it notes."""
-    value, labels = seen_through(reading.axes, operand.value, operand.labels, [])
-    node = made_by(value, "mul", "div")
-    inner = None if node is None else _unscaled_step(reading, node)
-    return operand if inner is None else _Operand(inner, labels)
-
-
-def _unrepeated(axes: Axes, operand: _Operand) -> _Operand:
-    """Returns keys or values before they were repeated for several heads."""
-    value, labels = seen_through(axes, operand.value, operand.labels, [])
-    fewer = _atoms(axes, labels) < _atoms(axes, operand.labels)
-    return _Operand(value, labels) if fewer else operand
-
-
-def _atoms(axes: Axes, labels: Labels) -> set[int]:
-    return {atom for atoms in labels for atom in axes.resolved(atoms)}
 
 
 # -- the op's view of it -------------------------------------------------------------------------------
@@ -334,7 +134,7 @@ class _Groups:
     values: Atoms
 
 
-def _replacement(node: Node, found: _Found, context: Context) -> Replacement | None:
+def _replacement(node: Node, found: Found, context: Context) -> Replacement | None:
     reading, axes = found.reading, found.reading.axes
     masks = [_settled(axes, mask) for hidden in reading.hidden for mask in hidden.masks]
     visible = [shown(mask) for mask in masks]
@@ -365,6 +165,8 @@ def _replacement(node: Node, found: _Found, context: Context) -> Replacement | N
 def _gains_nothing(rows: int, keys: int, bits: int, causal: bool, platform: str) -> str:
     if platform not in TILED:
         return f"flash_attention computes scores whole on {platform}, as the program does"
+    if bits not in PAYS_FROM:
+        return f"flash_attention was not measured for {bits}-bit operands"
     least = PAYS_FROM[bits][causal]
     if rows * keys >= least:
         return ""
@@ -376,7 +178,7 @@ def _settled(axes: Axes, mask: Mask) -> Mask:
 
 
 def _groups(
-    found: _Found, masks: Sequence[Mask], visible: Sequence[np.ndarray | None]
+    found: Found, masks: Sequence[Mask], visible: Sequence[np.ndarray | None]
 ) -> _Groups | None:
     """Returns which atom plays which part, or None if the products do not fit an attention."""
     axes = found.reading.axes
@@ -494,7 +296,7 @@ def _of_nothing(hidden: Sequence[Hidden]) -> str:
     return "mean"
 
 
-def _rounds(found: _Found) -> bool:
+def _rounds(found: Found) -> bool:
     """Returns whether a value on the way is narrower than the operands."""
     widest = _bits(found)
     results = [r for node in found.reading.nodes[1:] for r in node.results]
@@ -502,24 +304,24 @@ def _rounds(found: _Found) -> bool:
     return any(jnp.finfo(of).bits < widest for of in floats)
 
 
-def _bits(found: _Found) -> int:
+def _bits(found: Found) -> int:
     return max(jnp.finfo(dtype(x.value)).bits for x in (found.q, found.k, found.v))
 
 
-def _asks_for_precision(reading: _Reading) -> bool:
+def _asks_for_precision(reading: Reading) -> bool:
     dots = [node for node in reading.nodes if node.name == "jax.dot_general"]
     return any(param(dot, "precision") is not None for dot in dots)
 
 
 def _attention(
-    found: _Found, groups: _Groups, masks: Sequence[Mask], band: Band, empty: str, node: Node
+    found: Found, groups: _Groups, masks: Sequence[Mask], band: Band, empty: str, node: Node
 ) -> Attention:
     axes = found.reading.axes
     heads = groups.heads + groups.shared
     made = groups.batch + heads + groups.rows + groups.values
     out = _ordered(axes, found.out)
 
-    def place(operand: _Operand | Mask, *of: Atoms, repeated: bool = True) -> Layout:
+    def place(operand: Operand | Mask, *of: Atoms, repeated: bool = True) -> Layout:
         labels = tuple(axes.resolved(atoms) for atoms in operand.labels)
         return layout(axes, labels, of, repeated)
 

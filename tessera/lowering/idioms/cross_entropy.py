@@ -2,10 +2,10 @@
 
     logsumexp(x) - take(x, label)      the loss of every row; a mean or sum around it stays
     take(log_softmax x, label)         minus the loss
-    sum(log_softmax x * y)             minus the loss of soft labels y, or of the label that y is the one-hot of
+    sum(log_softmax x * y)             minus the loss of soft labels y, or of those y encodes
 
-As optax, `jnp.take_along_axis`, indexing by `arange`, `vmap` of indexing and `jax.nn.one_hot` write it, classes
-last. A label outside the classes keeps its meaning (NaN, the nearest class, or no loss), and so does its gradient.
+As optax, `jnp.take_along_axis`, indexing by `arange`, `vmap` of indexing and `jax.nn.one_hot` write it,
+classes last. A label outside the classes keeps its meaning (NaN, the nearest class, or no loss) and gradient.
 """
 
 from collections.abc import Callable
@@ -220,12 +220,14 @@ def _loss(
     loss = registered_op("cross_entropy")(x.astype(dtype), nearest, reduction="none")
     if outside != "nearest":
         loss = jnp.where(inside, loss, jnp.asarray(OUTSIDE_VALUE[outside], loss.dtype))
-    return (sign * jnp.sum(loss, axis=rows)).reshape(out)
+    loss = jnp.sum(loss, axis=rows) if rows else loss
+    return (loss if sign == 1 else -loss).reshape(out)
 
 
 def _soft_loss(x: jax.Array, soft: jax.Array, *, rows: tuple[int, ...], dtype: str) -> jax.Array:
     op = registered_op("cross_entropy")
-    return -jnp.sum(op(x.astype(dtype), soft.astype(dtype), reduction="none"), axis=rows)
+    loss = op(x.astype(dtype), soft.astype(dtype), reduction="none")
+    return -(jnp.sum(loss, axis=rows) if rows else loss)
 
 
 OUTSIDE_VALUE = {"nan": float("nan"), "none": 0.0}
@@ -257,7 +259,7 @@ LEAVES_OUT = ("reshape", "squeeze")
 
 
 def _only_drops_axes(node: Node) -> bool:
-    """Returns whether a node gives its operand's elements in order: a reshape, or x[..., 0] of an axis of size 1."""
+    """Returns whether a node only drops axes of size 1: a reshape, or x[..., 0]."""
     before = shape(node.operands[0])
     if node.name != "jax.gather":
         return [n for n in before if n != 1] == [n for n in shape(node.results[0]) if n != 1]

@@ -1,7 +1,7 @@
-"""What hides a score, read from a graph: where(mask, s, -1e9), s + (1 - mask) * -1e9 and what masks are made of.
+"""What hides a score, read from a graph: where(mask, s, -1e9), s + (1 - mask) * -1e9, and what made the mask.
 
-A mask is taken apart at its conjunctions, `where(m, n, False)` and casts, so that a causal part can be told from
-a padding part.
+A mask is taken apart at its conjunctions, `where(m, n, False)` and casts, so that a causal part can be told
+from a padding part.
 """
 
 from dataclasses import dataclass
@@ -34,7 +34,7 @@ class Mask:
 
 @dataclass(frozen=True)
 class Hidden:
-    """One step that hides scores wherever one of its masks does; `fill` is what they become or are raised by."""
+    """One step that hides scores where one of its masks does; `fill` is what they become or are raised by."""
 
     masks: tuple[Mask, ...]
     fill: float
@@ -163,7 +163,7 @@ def _parts(node: Node, shows: bool) -> list[tuple[SSAValue, bool]] | None:
     """Returns the (value, shows) whose conjunction a mask is, or None if it is not taken apart."""
     if not is_flag(node.results[0]):
         return None
-    if node.name in ("jax.and", "jax.mul") and shows or node.name == "jax.or" and not shows:
+    if node.name in (("jax.and", "jax.mul") if shows else ("jax.or",)):
         return [(x, shows) for x in node.operands]
     if node.name == "jax.not":
         return [(node.operands[0], not shows)]
@@ -190,7 +190,7 @@ def is_flag(value: SSAValue) -> bool:
 
 
 def _chosen_parts(node: Node, shows: bool) -> list[tuple[SSAValue, bool]] | None:
-    """where(a, b, False) is a and b; where(a, False, b) is b unless a; not where(a, b, True) is a unless b."""
+    """where(a, b, False) is a and b, where(a, False, b) is b unless a; `not shows` swaps False for True."""
     which, *cases = node.operands
     if len(cases) != 2 or not jnp.issubdtype(dtype(which), jnp.bool_):
         return None

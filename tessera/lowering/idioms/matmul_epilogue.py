@@ -1,8 +1,8 @@
-"""relu(x @ w + b) + r  →  tessera.graph.matmul with bias, activation and residual
+"""relu(x @ w + b) + r  →  tessera.graph.matmul with bias, activation and residual.
 
-The product may be a `dot_general` with its result transposed (Equinox multiplies from the left under `vmap`), with
-several contracted axes (Flax's `DenseGeneral`), or a matmul raised before: each rule step takes one word more into
-the node, in the order bias, activation, residual.
+The product may be a `dot_general` with its result transposed (Equinox multiplies from the left under `vmap`),
+with several contracted axes (Flax's `DenseGeneral`), or a matmul raised before: each step of the rule takes
+one word more into the node, in the order bias, activation, residual.
 
 A product alone stays `jax.dot_general`: the op would hand XLA the same product, and the name tells less.
 """
@@ -20,8 +20,15 @@ from xdsl.ir import SSAValue
 from tessera.core.op import registered_op
 from tessera.ir.graph import OP_PREFIX, Node
 from tessera.lowering.idioms.activations import activation_of, are_read_elsewhere, nodes_between
-from tessera.lowering.idioms.row_statistics import Seen, behind_views, is_row, operands, whole
-from tessera.lowering.match import dtype, made_by, number, param, shape
+from tessera.lowering.idioms.row_statistics import (
+    Seen,
+    behind_views,
+    constant,
+    is_row,
+    operands,
+    whole,
+)
+from tessera.lowering.match import dtype, made_by, param, shape
 from tessera.lowering.rewrite import Context, Replacement, Rule
 
 MATMUL = OP_PREFIX + "matmul"
@@ -32,12 +39,10 @@ STAGES = ("bias", "activation", "residual")
 class Layout:
     """How a `dot_general` is the product of a matrix of rows and one of columns.
 
-    `rows` and `columns` are permutations of the two operands, the first with the contracted axes last, the second
-    with them first, `free` counts the axes of the result that come from the second, `batch` the leading axes
-    both have.
+    The first operand has its contracted axes last; `columns` is the permutation of the second that puts them
+    first. `free` counts the axes of the result that come from the second, `batch` the leading axes both have.
     """
 
-    rows: tuple[int, ...]
     columns: tuple[int, ...]
     contracted: int
     free: int
@@ -93,8 +98,8 @@ def _with_residual(node: Node) -> Replacement | None:
 
 
 def _with_activation(node: Node, context: Context) -> Replacement | None:
-    found = ("relu", _rectified(node)) if node.name == "jax.max" else activation_of(node)
-    if found is None or found[1] is None:
+    found = _rectified(node) if node.name == "jax.max" else activation_of(node)
+    if found is None:
         return None
     word, x = found
     product = _product(x)
@@ -104,17 +109,19 @@ def _with_activation(node: Node, context: Context) -> Replacement | None:
         return None  # what follows a product that is read twice is no epilogue
     kept = ""
     if node.name == "jax.max":
-        kept = "the derivative of maximum(x, 0) at 0 is 1/2, that of a fused relu 0: use jax.nn.relu"
+        kept = (
+            "the derivative of maximum(x, 0) at 0 is 1/2, that of a fused relu 0: use jax.nn.relu"
+        )
     if word == "gelu" and context.device.platform == "cpu":
         kept = "the backward of a fused gelu computes erfc again: 0.95 of the speed on CPU"
     return _replaced(node, product, word, kept=kept)
 
 
-def _rectified(node: Node) -> SSAValue | None:
-    """Returns x of max(x, 0)."""
+def _rectified(node: Node) -> tuple[str, SSAValue] | None:
+    """Returns ("relu", x) of max(x, 0)."""
     for x, other in (node.operands, reversed(node.operands)):
-        if number(other) == 0.0:
-            return x
+        if constant(other) == 0.0:
+            return "relu", x
     return None
 
 
@@ -137,7 +144,7 @@ def _same_dtype(a: SSAValue, b: SSAValue, seen: Seen) -> bool:
 
 
 def _is_read_outside(x: SSAValue, node: Node) -> bool:
-    """Returns whether a value that an activation is applied to, or a part of the activation, is read elsewhere."""
+    """Returns whether something beside an activation reads its argument, or a part of it."""
     inside = nodes_between(node, x)
     return are_read_elsewhere(inside, node) or any(u.operation not in inside for u in x.uses)
 
@@ -174,7 +181,8 @@ def _raised_product(node: Node) -> Product | None:
     rows, columns, bias, residual = (
         next(given) if there else None for there in param(node, "present")
     )
-    assert rows is not None and columns is not None
+    assert rows is not None
+    assert columns is not None
     statics = (("accumulate", param(node, "accumulate")), ("out_dtype", param(node, "out_dtype")))
     activation = param(node, "activation")
     if not jnp.issubdtype(dtype(node.results[0]), jnp.floating):
@@ -239,7 +247,7 @@ def _matrices(
         return None
     partner = [sums[1][sums[0].index(a)] for a in sorted(sums[0])]
     columns = (*shared[1], *partner, *free[1])
-    return Layout(rows, columns, count, len(free[1]), batch)
+    return Layout(columns, count, len(free[1]), batch)
 
 
 def _column_axes(product: Product) -> tuple[int, ...]:

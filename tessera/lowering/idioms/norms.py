@@ -1,8 +1,11 @@
-"""(x - mean x) / sqrt(var x + eps) w + b  →  tessera.graph.layernorm;  x / sqrt(mean x^2 + eps) w  →  rmsnorm
+"""(x - mean x) / sqrt(var x + eps) w + b  →  graph.layernorm;  x / sqrt(mean x² + eps) w  →  graph.rmsnorm.
 
-As Flax and Equinox write them and as people do: variance in one pass or two, clipped or not, the root as `rsqrt`,
-as a quotient or as a power, the weight multiplied in anywhere. The factors of the product are collected, the
-inverse root says which array was normalised, and what is left over must be a weight.
+As Flax and Equinox write them and as people do: variance in one pass or two, clipped or not, the root as
+`rsqrt`, as a quotient or as a power, the weight multiplied in anywhere. The factors of the product are
+collected, the inverse root says which array was normalised, and what is left over must be a weight.
+
+On one CPU core value and gradients together are 1.4 to 4 times as fast from 512 rows on. A forward alone
+costs the same, except where the variance was computed in one pass (Flax): the op reads x once more, for digits.
 """
 
 from collections.abc import Iterator
@@ -23,6 +26,7 @@ from tessera.lowering.idioms.row_statistics import (
     Seen,
     behind_views,
     centred_of,
+    constant,
     holds,
     is_row,
     mean_square_of,
@@ -32,7 +36,7 @@ from tessera.lowering.idioms.row_statistics import (
     variance_of,
     whole,
 )
-from tessera.lowering.match import dtype, made_by, number, param, shape
+from tessera.lowering.match import dtype, made_by, param, shape
 from tessera.lowering.rewrite import Context, Replacement, Rule
 
 FACTORS = 8  # a longer product is no norm
@@ -116,10 +120,10 @@ def _norm(node: Node) -> Norm | None:
     if node.short_name == "convert_element_type":
         inner = made_by(node.operands[0], "mul", "div", "add")
         found = None if inner is None else _norm(inner)
-        fits = found is not None and holds(
-            numerics.accumulator(dtype(value)), dtype(node.operands[0])
-        )
-        return found if fits and holds(dtype(value), dtype(found.x)) else None
+        if found is None or not holds(dtype(value), dtype(found.x)):
+            return None
+        kept = holds(numerics.accumulator(dtype(value)), dtype(node.operands[0]))
+        return found if kept else None
     if node.short_name == "add":
         return _with_bias(node)
     return _product(node.results[0])
@@ -133,9 +137,10 @@ def _with_bias(node: Node) -> Norm | None:
             continue
         found = _product(inner.results[0])
         bias = behind_views(sides[b])
-        if found is not None and found.op == "layernorm":
-            if is_row(bias, found.over, shape(node.results[0])):
-                return replace(found, bias=bias.value)
+        if found is None or found.op != "layernorm":
+            continue
+        if is_row(bias, found.over, shape(node.results[0])):
+            return replace(found, bias=bias.value)
     return None
 
 
@@ -157,7 +162,7 @@ def _normalises(leaf: Factor) -> tuple[Norm, frozenset[SSAValue]] | None:
     root = made_by(leaf.seen.value, "sqrt" if leaf.inverted else "rsqrt", "pow")
     if root is None:
         return None
-    if root.short_name == "pow" and number(root.operands[1]) != (0.5 if leaf.inverted else -0.5):
+    if root.short_name == "pow" and constant(root.operands[1]) != (0.5 if leaf.inverted else -0.5):
         return None
     first = Seen(root.operands[0], leaf.seen.axes)
     inside, eps = _without_eps(behind_views(first))
@@ -181,7 +186,7 @@ def _without_eps(seen: Seen) -> tuple[Seen, float]:
         return seen, 0.0
     sides = list(operands(node, seen.axes))
     for one, other in ((0, 1), (1, 0)):
-        eps = number(sides[other].value)
+        eps = constant(sides[other].value)
         if eps is not None:
             shortest = str(np.asarray(eps, dtype(sides[other].value)))
             return behind_views(sides[one]), float(shortest)
@@ -199,7 +204,7 @@ def _weight(value: SSAValue, norm: Norm, root: Factor, normal: frozenset[SSAValu
             if met or shape(factor.raw) != shape(value):
                 return None
             met = True
-        elif number(factor.seen.value) == 1.0:
+        elif constant(factor.seen.value) == 1.0:
             continue
         elif weight is None and not factor.inverted:
             if not is_row(factor.seen, norm.over, shape(value)):
@@ -281,9 +286,8 @@ def _between(node: Node, found: Norm) -> list[Node]:
         if here in seen:
             continue
         seen[here] = None
-        for x in here.operands:
-            if x not in leaves and isinstance(x, OpResult) and isinstance(x.op, Node):
-                waiting.append(x.op)
+        inner = [x.op for x in here.operands if x not in leaves and isinstance(x, OpResult)]
+        waiting += [op for op in inner if isinstance(op, Node)]
     return list(seen)
 
 
@@ -320,7 +324,7 @@ def _is_free(inner: Node, found: Norm) -> bool:
     """Returns whether a node is a cast of x, or made of numbers only: then two norms may share it."""
     if inner.short_name == "convert_element_type" and inner.operands[0] is found.x:
         return True
-    return all(number(x) is not None or _is_constant(x) for x in inner.operands)
+    return all(constant(x) is not None or _is_constant(x) for x in inner.operands)
 
 
 def _is_constant(value: SSAValue) -> bool:

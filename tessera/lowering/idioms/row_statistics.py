@@ -1,8 +1,8 @@
 """Reading means, variances and row vectors in a graph, with every axis followed through views.
 
-A value of shape (a, b, 1) may be the mean of x[a, b, n] over its last axis, or over another axis of the same size,
-put in its place by a reshape. Only the axes tell, so a value is read here together with where its axes lie in the
-array that is looked at.
+A value of shape (a, b, 1) may be the mean of x[a, b, n] over its last axis, or over another axis of the same
+size, put in its place by a reshape. Only the axes tell, so a value is read here together with where its axes
+lie in the array that is looked at.
 """
 
 import math
@@ -69,7 +69,7 @@ def origin(value: SSAValue) -> SSAValue:
         less = made_by(value, "sub")
         if cast is not None and holds(dtype(value), dtype(cast.operands[0])):
             value = cast.operands[0]
-        elif less is not None and _constant(less.operands[1]) == 0 and _same_type(less):
+        elif less is not None and constant(less.operands[1]) == 0 and _same_type(less):
             value = less.operands[0]
         else:
             return value
@@ -161,7 +161,7 @@ def unclipped(seen: Seen) -> Seen:
     while node is not None:
         sides = list(operands(node, seen.axes))
         if node.short_name == "max":
-            zeros = [_constant(side.value) == 0 for side in sides]
+            zeros = [constant(side.value) == 0 for side in sides]
             if not any(zeros):
                 return seen
             seen = sides[1 - zeros.index(True)]
@@ -177,11 +177,13 @@ def unclipped(seen: Seen) -> Seen:
 
 def is_row(seen: Seen, over: tuple[int, ...], sizes: tuple[Any, ...]) -> bool:
     """Returns whether a value, seen behind its views, holds one number per element of the axes `over`."""
-    along = [seen.axes[a] for a in over if sizes[a] != 1]
-    across = [seen.axes[a] for a in range(len(sizes)) if a not in over and sizes[a] != 1]
+    held = shape(seen.value)
+    axes = [None if a is None or held[a] == 1 else a for a in seen.axes]
+    along = [axes[a] for a in over if sizes[a] != 1]
+    across = [axes[a] for a in range(len(sizes)) if a not in over]
     if None in along or any(a is not None for a in across):
         return False
-    return along == [i for i, size in enumerate(shape(seen.value)) if size != 1]
+    return along == [i for i, size in enumerate(held) if size != 1]
 
 
 # -- views ---------------------------------------------------------------------------------------------
@@ -244,12 +246,12 @@ def _times_number(seen: Seen) -> tuple[Seen, float] | None:
     if node is None:
         return None
     a, b = operands(node, seen.axes)
-    divisor = _constant(b.value)
+    divisor = constant(b.value)
     if node.short_name == "div":
         return None if not divisor else (a, 1.0 / divisor)
     if divisor is not None:
         return a, divisor
-    factor = _constant(a.value)
+    factor = constant(a.value)
     return None if factor is None else (b, factor)
 
 
@@ -265,21 +267,36 @@ def _squared(seen: Seen) -> Seen | None:
     return sides[0]
 
 
-def _constant(value: SSAValue) -> float | None:
-    """Returns the number a value is a constant of, also where it is a difference of constants."""
+def constant(value: SSAValue) -> float | None:
+    """Returns the number a value is a constant of, also where it is computed from constants."""
     found = number(value)
     if found is not None:
         return found
-    node = made_by(value, "sub", "convert_element_type", "broadcast_in_dim", "reshape", "max")
-    if node is None:
+    node = made_by(value, *SAME, *COMPUTED)
+    if node is None or not node.operands:
         return None
-    held = [_constant(x) for x in node.operands]
+    held = [constant(x) for x in node.operands]
     if any(x is None for x in held):
         return None
-    numbers = [x for x in held if x is not None]
-    if node.short_name == "sub":
-        return numbers[0] - numbers[1]
-    return max(numbers)
+    if node.short_name in SAME:
+        return held[0]
+    try:
+        return COMPUTED[node.short_name](*held)
+    except ArithmeticError:
+        return None
+
+
+SAME = ("convert_element_type", "broadcast_in_dim", "reshape", "copy")
+COMPUTED: dict[str, Callable[..., float]] = {
+    "add": lambda a, b: a + b,
+    "sub": lambda a, b: a - b,
+    "mul": lambda a, b: a * b,
+    "div": lambda a, b: a / b,
+    "max": max,
+    "neg": lambda a: -a,
+    "sqrt": lambda a: a**0.5 if a >= 0 else math.nan,
+    "rsqrt": lambda a: a**-0.5 if a > 0 else math.nan,
+}
 
 
 def _constant_test(value: SSAValue) -> int | None:
@@ -292,7 +309,7 @@ def _constant_test(value: SSAValue) -> int | None:
         return None
     if node.short_name == "broadcast_in_dim":
         return _constant_test(node.operands[0])
-    a, b = (_constant(x) for x in node.operands)
+    a, b = (constant(x) for x in node.operands)
     return None if a is None or b is None else int(a > b)
 
 

@@ -1,8 +1,8 @@
 """Softmax: exp(x - max x) / sum exp(x - max x)  →  tessera.graph.softmax.
 
-As `jax.nn.softmax`, Flax, Equinox and hand-written code have it: with or without the shift, whose maximum may be
-clamped from below, have its gradient stopped or be taken of the transposed array; times the reciprocal of the
-sum; or exp(log_softmax x).
+As `jax.nn.softmax`, Flax, Equinox and hand-written code have it: with or without the shift, whose maximum may
+be clamped from below, have its gradient stopped or be taken of the transposed array; times the reciprocal of
+the sum; or exp(log_softmax x).
 """
 
 from dataclasses import dataclass

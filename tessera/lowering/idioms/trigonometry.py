@@ -1,7 +1,8 @@
-"""sin x  →  tessera.graph.sin,  cos x  →  tessera.graph.cos, where the op has something faster than XLA's
+"""sin x  →  tessera.graph.sin,  cos x  →  tessera.graph.cos, where the op has something faster than XLA's.
 
-The ops say so themselves: on CPU a polynomial takes the place of a scalar routine for fp32, bf16 and f16 arrays of
-some thousand elements. Smaller ones, fp64 and other platforms keep the plain node, without a record.
+The ops say so themselves: on CPU a polynomial takes the place of a scalar routine for fp32, bf16 and f16
+arrays of some thousand elements. Smaller ones, fp64 and other platforms keep the plain node and leave no
+record.
 """
 
 from functools import partial

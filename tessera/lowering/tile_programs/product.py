@@ -1,0 +1,141 @@
+"""Matrix products: a block of rows and columns of the result, summed over blocks of the inner axis.
+
+    acc = 0
+    for k: acc += a[rows, k] b[k, columns]           loads of the next blocks in flight
+    activation(acc + bias) + residual, cast, stored
+
+The sum and the epilogue are in fp32 for operands of low precision.
+"""
+
+from typing import Any
+
+import jax.numpy as jnp
+from xdsl.dialects.builtin import FixedBitwidthType
+from xdsl.ir import SSAValue
+
+from tessera.core import numerics
+from tessera.ir.graph import Node
+from tessera.ir.tile import DEFAULT_SHARED_LIMIT
+from tessera.ir.types import element_of
+from tessera.lowering.axes import Axes, Labels, dot_labels
+from tessera.lowering.match import dtype, param, shape
+from tessera.lowering.tile_programs.blocks import Blocks, Labelled, Program, Reading
+from tessera.lowering.tile_programs.builder import NoProgram, accumulator, tile_of
+from tessera.lowering.tile_programs.elementwise import activate, result_element
+from tessera.lowering.tile_programs.operands import operands_of
+from tessera.lowering.tile_programs.space import Frame, Span
+
+LONGEST_INNER = 64  # elements of the inner axis in one block
+
+
+def _read_matmul(axes: Axes, node: Node, labels: Labels) -> Reading:
+    """Labels the operands of activation(A @ B + bias) + residual."""
+    given = operands_of(node)
+    a, b = given["A"], given["B"]
+    inner = axes.label(shape(a)[-1])
+    batch, rows, columns = labels[:-2], labels[-2], labels[-1]
+    found: dict[str, Labelled] = {
+        "A": (a, (*batch, rows, inner)),
+        "B": (b, (*(batch if len(shape(b)) > 2 else ()), inner, columns)),
+    }
+    if "bias" in given:
+        found["bias"] = (given["bias"], (columns,))
+    if "residual" in given:
+        found["residual"] = (given["residual"], labels)
+    return Reading(found, rows, columns, {"k": inner})
+
+
+def _build_matmul(blocks: Blocks, node: Node, reading: Reading, frame: Frame) -> SSAValue:
+    builder = blocks.builder
+    a = reading.operands["A"][0]
+    total = numerics.wider(param(node, "accumulate"), dtype(a))
+    z = _summed(blocks, reading, frame, total)
+    if "bias" in reading.operands:
+        bias = builder.cast(blocks.block(reading.operands["bias"], frame), tile_of(z).element)
+        z = builder.map("add", z, bias)
+    activation = param(node, "activation")
+    if activation is not None:
+        z = activate(builder, activation, z)
+    if "residual" in reading.operands:
+        residual = builder.cast(
+            blocks.block(reading.operands["residual"], frame), tile_of(z).element
+        )
+        z = builder.map("add", z, residual)
+    return builder.cast(z, result_element(node))
+
+
+def _read_dot_general(axes: Axes, node: Node, labels: Labels) -> Reading:
+    """Labels the operands of a product over one axis; rows and columns are the last free axes."""
+    (over, _), (batch, _) = param(node, "dimension_numbers")
+    if len(over) != 1:
+        raise NoProgram(f"jax.dot_general sums over {len(over)} axes, a dot over one")
+    left, right = dot_labels(axes, node, labels)
+    a, b = node.operands
+    free = len(shape(a)) - len(over) - len(batch)
+    ends = len(batch) + free
+    rows = labels[ends - 1] if free else ()
+    columns = labels[-1] if len(labels) > ends else ()
+    return Reading({"A": (a, left), "B": (b, right)}, rows, columns, {"k": left[over[0]]})
+
+
+def _build_dot_general(blocks: Blocks, node: Node, reading: Reading, frame: Frame) -> SSAValue:
+    wanted = param(node, "preferred_element_type") or dtype(node.results[0])
+    total = numerics.wider(wanted, numerics.accumulator(dtype(node.operands[0])))
+    return blocks.builder.cast(_summed(blocks, reading, frame, total), result_element(node))
+
+
+MATMUL = Program(_read_matmul, _build_matmul)
+DOT_GENERAL = Program(_read_dot_general, _build_dot_general)
+
+
+def _summed(blocks: Blocks, reading: Reading, frame: Frame, total: Any) -> SSAValue:
+    """Returns the block of A @ B, before any epilogue."""
+    builder = blocks.builder
+    a, b = reading.operands["A"], reading.operands["B"]
+    element = element_of(dtype(a[0]))
+    if dtype(a[0]) != dtype(b[0]) or not jnp.issubdtype(dtype(a[0]), jnp.floating):
+        raise NoProgram(f"a dot is of floats of one dtype, not {dtype(a[0])} and {dtype(b[0])}")
+    sum_element = accumulator(element)
+    if element_of(total) != sum_element:
+        raise NoProgram(
+            f"a dot of {element} accumulates in {sum_element}, not in {element_of(total)}"
+        )
+    rows, columns = frame.axes
+    inner = blocks.axes.resolved(reading.inner["k"])
+    size = blocks.axes.size(inner)
+    if len(inner) > 1:
+        raise NoProgram("a reshape cuts the axis that is summed over")
+    assert isinstance(element, FixedBitwidthType)
+    depth = inner_block(size, sum(frame.sizes) * element.size, blocks.stages)
+    start = builder.full(0, sum_element, frame.sizes)
+
+    def step(k: SSAValue, carried: Any) -> list[SSAValue]:
+        span = Span(size, depth, k, reduced=True)
+        left = frame.with_span((rows, inner), (inner, span))
+        right = frame.with_span((inner, columns), (inner, span))
+        x = blocks.whole(a, left, fill=0.0, space="shared")
+        y = blocks.whole(b, right, fill=0.0, space="shared")
+        return [builder.dot(x, y, carried[0])]
+
+    (found,) = builder.loop(step, [start], stop=-(-size // depth), stages=blocks.stages)
+    found.name_hint = "sum"
+    return found
+
+
+def inner_block(size: int, bytes_each: int, stages: int, taken: int = 0) -> int:
+    """Returns how many elements of the inner axis one block holds, so that its buffers fit the scratch.
+
+    `bytes_each` is what one element along it costs, `taken` the scratch that other blocks hold, in bytes.
+    Raises NoProgram where not even one element fits.
+
+    >>> inner_block(512, 2 * (128 + 128), stages=3), inner_block(512, 8 * (128 + 128), stages=2)
+    (64, 32)
+    """
+    found = min(LONGEST_INNER, 1 << max(size - 1, 0).bit_length())
+    while taken + found * bytes_each * stages > DEFAULT_SHARED_LIMIT:
+        if found == 1:
+            raise NoProgram(
+                f"{bytes_each} bytes per element of the inner axis do not fit the scratch"
+            )
+        found //= 2
+    return found
