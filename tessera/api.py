@@ -115,7 +115,7 @@ class Compiled(Generic[P, R]):
             return lowered.as_text() if level == "stablehlo" else str(lowered.compile().as_text())
         traced = self._trace(structure, types)
         if level == "jaxpr":
-            return str(traced.jaxpr)
+            return traced.jaxpr.pretty_print(use_color=False)
         plan = make_plan(traced, target or self._target)
         return {
             "captured": plan.captured,
@@ -193,6 +193,8 @@ class Compiled(Generic[P, R]):
         if args or kwargs:
             structure, arrays = self._split(args, kwargs)
             return structure, tuple(_type_of(x) for x in arrays)
+        if self._last is None and not self._parameters:
+            return self._split((), {})[0], ()
         if self._last is None:
             raise CompileError(
                 Code.E_GRAPH_INVALID,
@@ -312,9 +314,9 @@ def explain(
 ) -> Callable[..., Explanation]:
     """Returns a function of the arguments (arrays or their types) that explains what is compiled for them.
 
-    What comes back prints as a table and shows in Jupyter as a picture: every group of operations that is planned
-    as one kernel with its work, bytes, roofline time and reasons; what became a Tessera op and what was left as
-    written, and why. `target` is the platform to plan for, by default JAX's own.
+    What comes back prints as a table and shows in Jupyter as a picture: every group of operations that is
+    planned as one kernel, with its work, bytes, roofline time and reasons; what became a Tessera op and what
+    was left as written, and why. `target` is the platform to plan for, by default JAX's own.
 
     Raises `E_GRAPH_INVALID` for what is not a function, and what the function raises.
 
@@ -331,8 +333,9 @@ def explain(
         )
     if isinstance(function, Compiled) and target is None:
         return function.explain
-    plain = function._function if isinstance(function, Compiled) else function
-    return Compiled(plain, target).explain
+    if isinstance(function, Compiled):
+        return Compiled(function._function, target, tuple(function._static)).explain
+    return Compiled(function, target).explain
 
 
 def _with_statics(result: Structure, arrays: Sequence[Any]) -> Any:

@@ -4,7 +4,6 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 import jax
-from xdsl.dialects.builtin import ModuleOp
 
 import tessera.op  # noqa: F401 - registers the ops that rules name
 from tessera.core import compat
@@ -16,14 +15,14 @@ from tessera.lowering.rewrite import Context, Record, Rule, apply_rule
 CPU = Device("cpu", "test", 1e11, 1e10, 2**25)
 
 
-def raised(function: Callable[..., Any], *args: Any, rules: Sequence[Rule]) -> ModuleOp:
+def raised(function: Callable[..., Any], *args: Any, rules: Sequence[Rule]) -> Any:
     """Returns the graph of function(*args) after the rules, in order."""
     return raised_with_records(function, *args, rules=rules)[0]
 
 
 def raised_with_records(
     function: Callable[..., Any], *args: Any, rules: Sequence[Rule], device: Device = CPU
-) -> tuple[ModuleOp, list[Record]]:
+) -> tuple[Any, list[Record]]:
     """Returns the graph of function(*args) after the rules, and what they did or declined."""
     module = capture(jax.make_jaxpr(function)(*args))
     context = Context(device)
@@ -32,13 +31,13 @@ def raised_with_records(
     return module, context.records
 
 
-def run(module: ModuleOp, *args: Any) -> Any:
+def run(module: Any, *args: Any) -> Any:
     """Returns what a graph computes for the leaves of `args`: one array, or a list of several."""
     traced = emit(module)
     results = compat.evaluate(traced.jaxpr, traced.consts, *jax.tree.leaves(args))
     return results[0] if len(results) == 1 else results
 
 
-def names(module: ModuleOp) -> list[str]:
+def names(module: Any) -> list[str]:
     """Returns the names of all nodes of a graph, in order."""
     return [op.name for op in module.walk()]

@@ -112,6 +112,9 @@ PROGRAMS = {
         lambda x: jax.lax.scan(lambda c, _: (jnp.tanh(c @ FIXED), None), x, None, length=3)[0]
     ),
     "array in a checkpoint": Program(jax.checkpoint(lambda x: jnp.sin(x @ FIXED))),
+    "call closing over an array in a checkpoint": Program(
+        jax.checkpoint(lambda x: jax.nn.softmax(jax.jit(lambda y: y * jnp.asarray(FIXED))(x)))
+    ),
     "hessian-vector product": Program(
         lambda x: jax.jvp(jax.grad(lambda x: jnp.sum(jax.nn.gelu(x) ** 2)), (x,), (x,))[1]
     ),
@@ -240,6 +243,11 @@ def test_a_tracer_closed_over_is_differentiated_and_mapped():
     assert_close(jax.vmap(product)(jnp.stack([X, X])), np.sum(X * X) * np.ones(2), rtol=1e-5)
 
 
+def test_a_scalar_tracer_closed_over_is_differentiated():
+    slope = jax.grad(lambda r: ts.compile(lambda y: y * r)(2.0))(3.0)
+    assert_close(slope, 2.0)
+
+
 def test_no_tracer_leaks():
     with jax.checking_leaks():
         ts.compile(lambda x: jax.nn.softmax(x) * 2)(X)
@@ -317,6 +325,13 @@ def test_inspect_shows_the_last_call_and_asks_for_one_before():
         compiled.inspect("graph")
     compiled(X)
     assert compiled.inspect("graph") == compiled.inspect("graph", X)
+
+
+def test_inspect_without_arguments_means_the_last_call_even_if_nothing_was_traced():
+    compiled = ts.compile(lambda x: x * 2)
+    for rows in (2, 3, 2):
+        compiled(X[:rows])
+    assert "tensor<2x8xf32>" in compiled.inspect("graph")
 
 
 def test_an_unknown_level_names_the_levels():

@@ -5,6 +5,7 @@ Supported: JAX 0.10.2 (Python 3.11) to 0.12 (Python 3.12 and later).
 
 from collections.abc import Callable, Sequence
 from functools import cache, partial
+from pathlib import Path
 from typing import Any, TypeAlias, cast
 
 import jax
@@ -12,6 +13,9 @@ import jax.extend.core
 import jax.numpy as jnp
 from jax.experimental import jet as _jet
 from jax.extend import source_info_util
+
+# The line of an equation is the user's, not that of the op it called.
+source_info_util.register_exclusion(str(Path(__file__).parents[1]))
 
 jet_rules: dict[Any, Any] = _jet.jet_rules
 
@@ -191,12 +195,16 @@ def is_plain_call(equation: Any) -> bool:
 
 
 def in_scope_of(equation: Any, caller: Any) -> Any:
-    """Returns an equation with the named scopes of its caller put before its own."""
-    outer = caller.source_info.name_stack
-    if not outer.stack:
+    """Returns an equation as if the call it was found in were not there.
+
+    It gets the named scopes of its caller before its own, and, where it came from JAX alone, the caller's line.
+    """
+    outer, inner = caller.source_info, equation.source_info
+    traceback = inner.traceback if source_info_util.summarize(inner) else outer.traceback
+    if traceback is inner.traceback and not outer.name_stack.stack:
         return equation
-    info = equation.source_info
-    return equation.replace(source_info=info.replace(name_stack=outer + info.name_stack))
+    scopes = outer.name_stack + inner.name_stack
+    return equation.replace(source_info=inner.replace(traceback=traceback, name_stack=scopes))
 
 
 def argument_names(jaxpr: Any) -> Sequence[str]:

@@ -263,6 +263,8 @@ REWRITABLE: Mapping[str, tuple[str, ...]] = {
     "shard_map": ("jaxpr",),
     "jit": ("jaxpr",),
 }
+# Those whose regions cannot hold an array, only read it as an argument.
+OPEN = frozenset({"checkpoint", "remat2", "shard_map"})
 SHOWN: Mapping[str, tuple[str, ...]] = {
     "custom_jvp_call": ("call_jaxpr",),
     "custom_vjp_call": ("call_jaxpr",),

@@ -22,7 +22,7 @@ Atoms = tuple[int, ...]  # of one axis, outermost first; none for an axis of siz
 Labels = tuple[Atoms, ...]  # of all axes of a value
 
 MOVES = frozenset(
-    {"transpose", "reshape", "squeeze", "expand_dims", "broadcast_in_dim", "tile", "copy"}
+    {"transpose", "reshape", "squeeze", "expand_dims", "broadcast_in_dim", "tile", "copy", "pvary"}
 )
 
 
@@ -98,7 +98,7 @@ def behind(axes: Axes, value: SSAValue, labels: Labels) -> tuple[Node, SSAValue,
 
 
 def _before(axes: Axes, node: Node, labels: Labels, sizes: tuple[int, ...]) -> Labels | None:
-    if node.name == "jax.copy":
+    if node.name in ("jax.copy", "jax.pvary"):
         return labels
     if node.name == "jax.transpose":
         order = param(node, "permutation")

@@ -29,7 +29,7 @@ def constant_value(value: SSAValue) -> np.ndarray | None:
     >>> import jax.numpy as jnp
     >>> from tessera.ir.graph import function_of
     >>> from tessera.lowering.jaxpr_to_graph import capture
-    >>> module = capture(jax.make_jaxpr(lambda: jnp.zeros((2, 3)) + jnp.arange(3.0))())
+    >>> module = capture(jax.make_jaxpr(lambda: jnp.zeros((2, 3)) + jnp.arange(3.0)[None])())
     >>> constant_value(function_of(module).block.last_op.operands[0])
     array([[0., 1., 2.]], dtype=float32)
     """
@@ -218,4 +218,5 @@ ELEMENTWISE: Mapping[str, Callable[..., Any]] = {
     "jax.select_n": _select,
     "jax.stop_gradient": lambda x: x,
     "jax.copy": lambda x: x,
+    "jax.pvary": lambda x: x,
 }

@@ -29,6 +29,7 @@ from tessera.ir.graph import (
     EFFECTS,
     JAX_PREFIX,
     OP_PREFIX,
+    OPEN,
     REWRITABLE,
     SHOWN,
     Constant,
@@ -75,7 +76,9 @@ def capture(traced: compat.ClosedJaxpr, name: str = "main", names: Sequence[str]
     return new_module(_identifier(name), function, level="graph")
 
 
-def _block_of(jaxpr: Jaxpr, consts: Sequence[Any], names: Sequence[str] = ()) -> Block:
+def _block_of(
+    jaxpr: Jaxpr, consts: Sequence[Any], names: Sequence[str] = (), may_close: bool = True
+) -> Block:
     block = Block(arg_types=[type_of(v.aval) for v in jaxpr.invars])
     for arg, hint in zip(
         block.args,
@@ -83,7 +86,7 @@ def _block_of(jaxpr: Jaxpr, consts: Sequence[Any], names: Sequence[str] = ()) ->
         strict=True,
     ):
         arg.name_hint = hint
-    results = add_equations(block, jaxpr, consts, block.args)
+    results = _Importer(block, may_close).run(jaxpr, consts, block.args, None)
     block.add_op(Return.create(operands=results))
     return block
 
@@ -92,14 +95,18 @@ def add_equations(
     block: Block, jaxpr: Jaxpr, consts: Sequence[Any], arguments: Sequence[SSAValue]
 ) -> list[SSAValue]:
     """Adds a jaxpr's equations to the end of a block and returns its results."""
-    return _Importer(block).run(jaxpr, consts, arguments, None)
+    return _Importer(block, may_close=True).run(jaxpr, consts, arguments, None)
 
 
 class _Importer:
-    """Adds equations to one block; a number met twice becomes one constant."""
+    """Adds equations to one block; a number met twice becomes one constant.
 
-    def __init__(self, block: Block):
+    Unless the block may close over arrays, a call that does so stays a call.
+    """
+
+    def __init__(self, block: Block, may_close: bool):
         self._block = block
+        self._may_close = may_close
         self._constants: dict[Any, SSAValue] = {}
 
     def run(
@@ -117,7 +124,7 @@ class _Importer:
         for equation in jaxpr.eqns:
             equation = _placed(equation, caller)
             operands = [read(atom) for atom in equation.invars]
-            if compat.is_plain_call(equation):
+            if self._opens(equation):
                 inner, inner_consts = compat.opened(equation.params["jaxpr"])
                 results: Sequence[SSAValue] = self.run(inner, inner_consts, operands, equation)
             else:
@@ -126,6 +133,11 @@ class _Importer:
                 results = node.results
             values.update(zip(equation.outvars, results, strict=True))
         return [read(atom) for atom in jaxpr.outvars]
+
+    def _opens(self, equation: JaxprEqn) -> bool:
+        if not compat.is_plain_call(equation):
+            return False
+        return self._may_close or not compat.opened(equation.params["jaxpr"])[1]
 
     def _constant(self, key: Any, atom: Any, aval: Any) -> SSAValue:
         if key not in self._constants:
@@ -140,7 +152,9 @@ def make_node(equation: JaxprEqn, operands: Sequence[SSAValue]) -> Node:
     name = equation.primitive.name
     is_op = name.startswith(PREFIX)
     jaxprs = list(_called(equation)) if not is_op else []
-    regions = [Region(_block_of(*compat.opened(jaxpr))) for jaxpr in jaxprs]
+    closed = name not in OPEN
+    blocks = [_block_of(*compat.opened(jaxpr), may_close=closed) for jaxpr in jaxprs]
+    regions = [Region(block) for block in blocks]
     attributes = _statics(equation) if is_op else _parameters(equation)
     effect = _effect(equation, regions)
     if effect != "pure":

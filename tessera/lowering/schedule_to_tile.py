@@ -1,10 +1,11 @@
 """Schedule → Tile: every group that a tile program can compute becomes a kernel.
 
-    %0 = tessera.schedule.pipeline(%a, %b, %c)   →   tessera.tile.func @matmul_relu_0(%a, %b, %c, %out, %i, %j)
-        {pattern = "matmul+relu",                        attributes {grid, outputs, stages, runs} {
-         tile = array<i64: 128, 128>, runs = "xla"}        loop over the inner axis: load, load, dot
-                                                           bias, relu, cast
-                                                           store }
+    %0 = tessera.schedule.pipeline(%a, %b, %c)   →   tessera.tile.func @matmul_tanh_0(
+        {pattern = "matmul+tanh",                            %a, %b, %c, %out, %i, %j)
+         tile = array<i64: 128, 128>, runs = "xla"}        attributes {grid, outputs, stages, runs} {
+                                                             loop over the inner axis: load, load, dot
+                                                             bias, tanh, cast
+                                                             store }
 
 The kernel's arrays are the group's inputs, then arrays its nodes close over, then its outputs; `group` counts
 the groups of the Schedule module from 0. `runs` is the group's: with "xla" or the name of an algorithm the
@@ -20,6 +21,7 @@ from xdsl.dialects import builtin
 from xdsl.dialects.builtin import FloatAttr, IntegerAttr, ModuleOp, StringAttr, TensorType
 from xdsl.ir import Attribute, SSAValue
 
+from tessera.core.errors import Code, CompileError
 from tessera.ir.attributes import integers, to_attribute
 from tessera.ir.check import verify
 from tessera.ir.graph import Constant, Node
@@ -30,7 +32,7 @@ from tessera.lowering.choose import groups_of, nodes_of
 from tessera.lowering.rewrite import Context
 from tessera.lowering.tile_programs import PROGRAMS
 from tessera.lowering.tile_programs.blocks import Blocks, Reader
-from tessera.lowering.tile_programs.builder import Builder, NoProgram
+from tessera.lowering.tile_programs.builder import Builder, no_program
 from tessera.lowering.tile_programs.elementwise import block_element, elementwise
 from tessera.lowering.tile_programs.space import Frame, Span
 
@@ -50,8 +52,10 @@ def to_tile(module: ModuleOp, context: Context) -> ModuleOp:
     for index, group in enumerate(groups_of(module)):
         try:
             kernels.append(_kernel(group, index))
-        except NoProgram as reason:
-            left.append(f"{index} {_pattern(group)}: {reason}")
+        except CompileError as error:
+            if error.code is not Code.E_TILE_LOWERING:
+                raise
+            left.append(f"{index} {_pattern(group)}: {error.message}")
     tiles = ModuleOp(kernels, {**module.attributes, "level": StringAttr("tile")})
     if left:
         tiles.attributes["left_to_xla"] = to_attribute(left)
@@ -60,7 +64,7 @@ def to_tile(module: ModuleOp, context: Context) -> ModuleOp:
 
 
 def _kernel(group: Group, index: int) -> Func:
-    """Returns the kernel of a group; raises NoProgram with the reason if it has none."""
+    """Returns the kernel of a group; raises `E_TILE_LOWERING` with the reason if it has none."""
     plan = _planned(group)
     tiles = [*plan.inputs.values(), *(_array(x) for x in plan.outputs)]
     builder = Builder(tiles, [steps for _, _, steps in plan.grid], len(plan.outputs))
@@ -109,9 +113,9 @@ def _planned(group: Group) -> _Plan:
     reader = _reader(group)
     outputs = _labelled_outputs(group, reader)
     for _ in range(2):  # the second time sees the cuts that reshapes made in the first
-        seen = Reader.survey
+        reader.start_over()
         for value, labels in outputs.items():
-            seen(reader, value, labels)
+            reader.survey(value, labels)
     labels = reader.resolved(next(iter(outputs.values())))
     axes, whole = _block_axes(reader, labels)
     blocks = _block_sizes(group, reader, axes, whole)
@@ -125,25 +129,25 @@ def _planned(group: Group) -> _Plan:
 
 
 def _reader(group: Group) -> Reader:
-    """Returns a reader of a group's body; raises NoProgram for a node no program can hold."""
+    """Returns a reader of a group's body; raises `E_TILE_LOWERING` for a node no program can hold."""
     main: list[Node] = []
     for node in nodes_of(group):
         if node.name in PROGRAMS:
             main.append(node)
         elif node.short_name not in VIEWS and elementwise(node) is None:
-            raise NoProgram(f"{node.name} has no tile program")
+            raise no_program(f"{node.name} has no tile program")
     if len(main) > 1:
-        raise NoProgram(f"one program computes one of {', '.join(node.name for node in main)}")
+        raise no_program(f"one program computes one of {', '.join(node.name for node in main)}")
     return Reader(main[0], PROGRAMS[main[0].name]) if main else Reader(None, None)
 
 
 def _labelled_outputs(group: Group, reader: Reader) -> dict[SSAValue, Labels]:
     end = group.block.last_op if group.block is not None else None
     if end is None or not end.operands:
-        raise NoProgram("the group has no body that gives anything back")
+        raise no_program("the group has no body that gives anything back")
     shapes = {_array(value).sizes for value in end.operands}
     if len(shapes) > 1:
-        raise NoProgram(f"its results have {len(shapes)} shapes, a program stores one")
+        raise no_program(f"its results have {len(shapes)} shapes, a program stores one")
     labels = tuple(reader.axes.label(n) for n in shapes.pop())
     return dict.fromkeys(end.operands, labels)
 
@@ -152,19 +156,19 @@ def _block_axes(reader: Reader, labels: Labels) -> tuple[tuple[Atoms, ...], bool
     """Returns the atoms along the axes of a block, and whether it holds all columns."""
     reading = reader.reading
     if reader.node is not None and reading is None:
-        raise NoProgram(f"nothing reads the result of {reader.node.name}")
+        raise no_program(f"nothing reads the result of {reader.node.name}")
     if reading is None:
         return tuple(atoms[-1:] for atoms in labels[-2:]), False
     rows, columns = (reader.axes.resolved(atoms) for atoms in (reading.rows, reading.columns))
     if reading.whole_columns and len(columns) > 1:
-        raise NoProgram("a reshape cuts the axis that one block holds")
+        raise no_program("a reshape cuts the axis that one block holds")
     return (rows[-1:], columns[-1:]), reading.whole_columns
 
 
 def _block_sizes(
     group: Group, reader: Reader, axes: Sequence[Atoms], whole: bool
 ) -> dict[int, int]:
-    """Returns how many elements of each atom a block holds: the schedule's tile, but no more than covers it."""
+    """Returns how many elements of each atom a block holds: the schedule's tile or what covers it."""
     default = (DEFAULT_LINE,) if len(axes) == 1 else (DEFAULT_TILE, DEFAULT_TILE)
     planned = default if group.tile is None else integers(group.tile)[-2:]
     found: dict[int, int] = {}
@@ -173,7 +177,9 @@ def _block_sizes(
             held = reader.axes.size((atom,))
             found[atom] = min(size, 1 << (held - 1).bit_length())
     if whole and axes[-1]:
-        found[axes[-1][0]] = reader.axes.size(axes[-1])
+        size, (atom,) = reader.axes.size(axes[-1]), axes[-1]
+        padded = size <= planned[-1] <= 1 << (size - 1).bit_length()
+        found[atom] = planned[-1] if padded else size
     return found
 
 
@@ -191,11 +197,11 @@ def _inputs(group: Group) -> dict[SSAValue, Tile]:
 def _array(value: SSAValue) -> Tile:
     kind: Attribute = value.type
     if not isinstance(kind, TensorType):
-        raise NoProgram(f"{kind} is no array of numbers")
+        raise no_program(f"{kind} is no array of numbers")
     if builtin.DYNAMIC_INDEX in kind.get_shape():
-        raise NoProgram("the size of an axis is known by name only")
+        raise no_program("the size of an axis is known by name only")
     if 0 in kind.get_shape():
-        raise NoProgram("an array holds nothing")
+        raise no_program("an array holds nothing")
     return Tile.of(kind.get_shape(), block_element(kind.get_element_type()), "hbm")
 
 

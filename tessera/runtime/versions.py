@@ -13,6 +13,7 @@ TESTED: Mapping[str, tuple[str, ...]] = {
     "jax": ("0.10.2", "0.12.0"),
     "jaxlib": ("0.10.2", "0.12.0"),
     "numpy": ("2.4", "2.5"),
+    "xdsl": ("0.74",),
 }
 
 # Looked for because GPU programs need them; no op of this release does.

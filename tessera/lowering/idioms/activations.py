@@ -298,8 +298,7 @@ def _derivative_is_a_step(held: _Equation) -> bool:
         return jax.jvp(partial(_applied, equation), (x,), (t,))[1]
 
     (aval,) = (v.aval for v in equation.invars)
-    kind = jax.ShapeDtypeStruct(aval.shape, aval.dtype)
-    block = _only_block(capture(jax.make_jaxpr(tangent)(kind, kind)))
+    block = _only_block(capture(jax.make_jaxpr(tangent)(aval, aval)))
     chosen = _result_of(block, "select_n")
     if chosen is None or len(chosen.operands) != 3:
         return False

@@ -19,9 +19,9 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from tessera.core import numerics
+from tessera.core import compat, numerics
 from tessera.core.op import registered_op
-from tessera.ir.graph import Node
+from tessera.ir.graph import Node, jax_type
 from tessera.lowering.axes import (
     Atoms,
     Axes,
@@ -60,6 +60,7 @@ NARROW = (
 UNLIKE = (
     "a row that sees nothing would get another value: its hidden scores differ among themselves"
 )
+SHARDED = "operands are sharded over Explicit axes, across which the op's form would reshape"
 PRECISE = "the products ask for a precision that flash_attention does not pass on"
 
 
@@ -146,6 +147,7 @@ def _replacement(node: Node, found: Found, context: Context) -> Replacement | No
     rows, keys = axes.size(groups.rows), axes.size(groups.keys)
     reasons = (
         reading.problem,
+        SHARDED if any(map(_is_sharded, (found.q, found.k, found.v))) else "",
         "" if closed(tuple(dict.fromkeys(reading.nodes)), node) else SHARED,
         NARROW if _rounds(found) else "",
         PRECISE if context.device.platform != "cpu" and _asks_for_precision(reading) else "",
@@ -289,7 +291,7 @@ def _of_nothing(hidden: Sequence[Hidden]) -> str:
     fills = {h.fill for h in hidden}
     if fills == {float("-inf")}:
         return "nan"
-    if len(fills) > 1 or not all(math.isfinite(fill) for fill in fills):
+    if len(fills) > 1 or not all(h.alike and math.isfinite(h.fill) for h in hidden):
         return "unlike"
     if any(h.added for h in hidden) and (len(hidden) > 1 or hidden[0].fill > ADDED_AVERAGES):
         return "unlike"
@@ -302,6 +304,10 @@ def _rounds(found: Found) -> bool:
     results = [r for node in found.reading.nodes[1:] for r in node.results]
     floats = [dtype(r) for r in results if jnp.issubdtype(dtype(r), jnp.floating)]
     return any(jnp.finfo(of).bits < widest for of in floats)
+
+
+def _is_sharded(operand: Operand) -> bool:
+    return compat.explicitly_sharded(jax_type(operand.value))
 
 
 def _bits(found: Found) -> int:

@@ -5,7 +5,7 @@ o = dot_general p v  ←  p = softmax s  ←  s = select m s -1e9  ←  s = c s 
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import jax.numpy as jnp
 from xdsl.ir import OpResult, SSAValue
@@ -13,7 +13,7 @@ from xdsl.ir import OpResult, SSAValue
 from tessera.ir.graph import Node
 from tessera.lowering.axes import Atoms, Axes, Labels, dot_labels, operand_labels, seen_through
 from tessera.lowering.constants import constant_number
-from tessera.lowering.idioms.masks import Hidden, hidden_by_choice, hidden_by_sum
+from tessera.lowering.idioms.masks import HIDES, Hidden, hidden_by_choice, hidden_by_sum
 from tessera.lowering.idioms.softmax import Softmax, find_softmax, is_fixed_float
 from tessera.lowering.match import dtype, made_by, shape
 
@@ -127,10 +127,7 @@ def _unmasked(reading: Reading, node: Node, labels: Labels) -> SSAValue | None:
     """Returns the scores before one step that scales or masks them, which it notes."""
     if node.name == "jax.select_n":
         chosen = hidden_by_choice(reading.axes, node, labels)
-        if chosen is None:
-            return None
-        _hide(reading, [chosen[0]])
-        return chosen[1]
+        return chosen[1] if chosen is not None and _hide(reading, [chosen[0]]) else None
     if node.name in ("jax.mul", "jax.div"):
         return _unscaled_step(reading, node)
     if node.name not in ("jax.add", "jax.sub"):
@@ -143,14 +140,15 @@ def _unmasked(reading: Reading, node: Node, labels: Labels) -> SSAValue | None:
         at = operand_labels(labels, shape(bias))
         found = hidden_by_sum(reading.axes, bias, at, -1 if node.name == "jax.sub" else 1)
         if found is not None:
-            _hide(reading, found)
-            return scores
+            return scores if _hide(reading, found) else None
     return None
 
 
-def _hide(reading: Reading, found: Sequence[Hidden]) -> None:
-    """Notes masks; what is multiplied after them multiplies what they put there."""
-    reading.hidden += [Hidden(h.masks, h.fill * reading.scale, h.added) for h in found]
+def _hide(reading: Reading, found: Sequence[Hidden]) -> bool:
+    """Notes masks, whose fill is scaled by what follows, and returns whether they hide even so."""
+    scaled = [replace(h, fill=h.fill * reading.scale) for h in found]
+    reading.hidden += scaled
+    return all(h.fill <= HIDES for h in scaled)
 
 
 def _unscaled_step(reading: Reading, node: Node) -> SSAValue | None:

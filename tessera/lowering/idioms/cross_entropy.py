@@ -18,8 +18,9 @@ import numpy as np
 from jax.lax import GatherScatterMode
 from xdsl.ir import SSAValue
 
+from tessera.core import compat
 from tessera.core.op import registered_op
-from tessera.ir.graph import Node
+from tessera.ir.graph import Node, jax_type
 from tessera.lowering.axes import Axes, Labels, seen_through
 from tessera.lowering.constants import constant_number, constant_value
 from tessera.lowering.idioms.softmax import (
@@ -33,6 +34,10 @@ from tessera.lowering.match import dtype, made_by, param, shape
 from tessera.lowering.rewrite import Context, Replacement, Rule
 
 ELSEWHERE = "the log-probabilities are used elsewhere too"
+
+SHARDED = (
+    "the logits or labels are sharded over Explicit axes, across which labels would be reshaped"
+)
 
 FEW_CLASSES = 32
 MANY_LOGITS = 2**20
@@ -199,6 +204,8 @@ def _replaced(
 ) -> Replacement:
     nodes = tuple(dict.fromkeys(nodes))
     because = "" if closed(nodes, node) else ELSEWHERE
+    if any(compat.explicitly_sharded(jax_type(x)) for x in operands):
+        because = SHARDED
     reason = "log-probabilities are never whole in memory"
     return Replacement(node.results[0], operands, build, len(nodes), because, reason)
 

@@ -39,6 +39,7 @@ class Hidden:
     masks: tuple[Mask, ...]
     fill: float
     added: bool
+    alike: bool = True  # False: `fill` is the highest of several
 
 
 @dataclass(frozen=True)
@@ -90,8 +91,8 @@ def _hidden_by_constant(bias: SSAValue, labels: Labels, held: np.ndarray) -> lis
         return None
     if low.size == 0:
         return []
-    fill = float(low.max()) if low.max() == low.min() else float("nan")
-    return [Hidden((Mask(bias, labels, False),), fill, True)]
+    alike = bool(low.max() == low.min())
+    return [Hidden((Mask(bias, labels, False),), float(low.max()), True, alike)]
 
 
 def _two_valued(

@@ -4,8 +4,8 @@ As Flax and Equinox write them and as people do: variance in one pass or two, cl
 `rsqrt`, as a quotient or as a power, the weight multiplied in anywhere. The factors of the product are
 collected, the inverse root says which array was normalised, and what is left over must be a weight.
 
-On one CPU core value and gradients together are 1.4 to 4 times as fast from 512 rows on. A forward alone
-costs the same, except where the variance was computed in one pass (Flax): the op reads x once more, for digits.
+On one CPU core value and gradients together are 1.4 to 4 times as fast from 512 rows on. A forward alone costs
+the same, except where the variance was computed in one pass (Flax): the op reads x once more, for digits.
 """
 
 from collections.abc import Iterator

@@ -15,7 +15,8 @@ from xdsl.ir import Operation, SSAValue
 from tessera.core.op import registered_op
 from tessera.ir.graph import Node, may_move
 from tessera.lowering.axes import Axes, Labels, operand_labels, seen_through
-from tessera.lowering.match import dtype, made_by, number, param, shape
+from tessera.lowering.constants import constant_number
+from tessera.lowering.match import dtype, made_by, param, shape
 from tessera.lowering.rewrite import Context, Replacement, Rule
 
 ROOTS = frozenset({"jax.div", "jax.mul", "jax.exp"})
@@ -59,9 +60,11 @@ def find_softmax(node: Node) -> Softmax | None:
 
 
 def is_fixed_float(value: SSAValue) -> bool:
-    """Returns whether a value is real floating point, with no symbolic size."""
+    """Returns whether a value is real floating point, with neither a symbolic size nor an empty axis."""
     sizes = shape(value)
-    return jnp.issubdtype(dtype(value), jnp.floating) and all(isinstance(n, int) for n in sizes)
+    return jnp.issubdtype(dtype(value), jnp.floating) and all(
+        isinstance(n, int) and n > 0 for n in sizes
+    )
 
 
 def closed(nodes: tuple[Node, ...], root: Node) -> bool:
@@ -156,7 +159,7 @@ def _reciprocal(
     nodes.append(node)
     if node.name == "jax.integer_pow":
         return (node.operands[0], labels) if param(node, "y") == -1 else None
-    return (node.operands[1], labels) if number(node.operands[0]) == 1.0 else None
+    return (node.operands[1], labels) if constant_number(node.operands[0]) == 1.0 else None
 
 
 # -- sums and maxima along an axis ---------------------------------------------------------------------
@@ -186,7 +189,7 @@ def unshifted(
     top, at = through_casts(axes, top, operand_labels(labels, shape(top)), inner, {"stop_gradient"})
     clamp = made_by(top, "max")
     if clamp is not None:  # max(-inf, m) is m
-        infinite = [number(v) == float("-inf") for v in clamp.operands]
+        infinite = [constant_number(v) == float("-inf") for v in clamp.operands]
         if True in infinite:
             inner.append(clamp)
             top = clamp.operands[1 - infinite.index(True)]

@@ -32,7 +32,7 @@ from tessera.lowering.tile_programs.blocks import (
     positions,
     within,
 )
-from tessera.lowering.tile_programs.builder import Builder, NoProgram, Values, accumulator, tile_of
+from tessera.lowering.tile_programs.builder import Builder, Values, accumulator, no_program, tile_of
 from tessera.lowering.tile_programs.elementwise import result_element
 from tessera.lowering.tile_programs.operands import operands_of
 from tessera.lowering.tile_programs.product import inner_block
@@ -84,7 +84,7 @@ def _build(blocks: Blocks, node: Node, reading: Reading, frame: Frame) -> SSAVal
         any(len(atoms) > 1 for atoms in inner.values())
         or len(blocks.axes.resolved(reading.rows)) > 1
     ):
-        raise NoProgram("a reshape cuts the queries, the keys or their depth")
+        raise no_program("a reshape cuts the queries, the keys or their depth")
     sizes = _sizes(blocks, node, reading, frame, inner)
     element = accumulator(element_of(dtype(node.operands[0])))
     depth = Span(blocks.axes.size(inner["d"]), blocks.axes.size(inner["d"]), builder.index(0), True)
@@ -157,10 +157,9 @@ def _block_at(builder: Builder, place: SSAValue, offset: int, sizes: _Sizes) -> 
 
 def _seen(blocks: Blocks, reading: Reading, frame: Frame, sizes: _Sizes) -> SSAValue | None:
     """Returns which scores of a block count, or None if all do."""
-    found = list(_conditions(blocks, reading, frame, sizes))
-    seen = found[0] if found else None
-    for condition in found[1:]:
-        seen = blocks.builder.map("and", seen, condition)
+    seen: SSAValue | None = None
+    for condition in _conditions(blocks, reading, frame, sizes):
+        seen = condition if seen is None else blocks.builder.map("and", seen, condition)
     return seen
 
 

@@ -9,13 +9,13 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
 from xdsl.dialects.builtin import FloatAttr, IntegerAttr
-from xdsl.ir import OpResult, SSAValue
+from xdsl.ir import SSAValue
 
 from tessera.ir.graph import Constant, Node
 from tessera.ir.tile import Tile
 from tessera.lowering.axes import Atoms, Axes, Labels, behind, operand_labels
 from tessera.lowering.match import param, shape
-from tessera.lowering.tile_programs.builder import Builder, NoProgram, tile_of
+from tessera.lowering.tile_programs.builder import Builder, no_program, tile_of
 from tessera.lowering.tile_programs.elementwise import cast, elementwise, result_element
 from tessera.lowering.tile_programs.space import Frame
 
@@ -59,6 +59,10 @@ class Reader:
         """Returns labels in atoms that no reshape has cut further."""
         return tuple(self.axes.resolved(atoms) for atoms in labels)
 
+    def start_over(self) -> None:
+        """Forgets which values were visited."""
+        self._seen.clear()
+
     def survey(self, value: SSAValue, labels: Labels) -> None:
         """Visits all that a value is computed from, so that every reshape has cut its atoms."""
         key = (value, self.resolved(labels))
@@ -70,30 +74,31 @@ class Reader:
     def operands(self, value: SSAValue, labels: Labels) -> list[Labelled]:
         """Returns what a value is computed from directly: nothing for an input or a number.
 
-        Raises NoProgram for a node no program can hold.
+        Raises `E_TILE_LOWERING` for a node no program can hold.
         """
         labels = self.resolved(labels)
         node = value.owner
         if not isinstance(node, Node) or node.short_name == "iota":
             return []
         if node.equation is None:
-            raise NoProgram("read from text, which does not say every parameter")
+            raise no_program("read from text, which does not say every parameter")
         if node is self.node:
             return self._of_program(labels)
         step = behind(self.axes, value, labels)
         if step is not None:
             return [step[1:]]
         if elementwise(node) is None:
-            raise NoProgram(f"{node.name} has no tile program")
+            raise no_program(f"{node.name} has no tile program")
         return [(x, operand_labels(labels, shape(x))) for x in node.operands]
 
     def _of_program(self, labels: Labels) -> list[Labelled]:
-        assert self.node is not None and self._program is not None
+        assert self.node is not None
+        assert self._program is not None
         if self.reading is None:
             self.reading = self._program.read(self.axes, self.node, labels)
             self._result = labels
         elif self.resolved(self._result) != labels:
-            raise NoProgram(f"{self.node.name} is read in two orders of its axes")
+            raise no_program(f"{self.node.name} is read in two orders of its axes")
         return list(self.reading.operands.values())
 
 
@@ -189,7 +194,7 @@ class Blocks:
         if not atoms:
             return self.builder.full(0, element)
         if len(atoms) > 1 or atoms not in frame.axes:
-            raise NoProgram("jax.iota runs along an axis that is not walked in blocks of its own")
+            raise no_program("jax.iota runs along an axis that is not walked in blocks of its own")
         return cast(self.builder, positions(self.builder, frame, frame.axes.index(atoms)), element)
 
     def _load(

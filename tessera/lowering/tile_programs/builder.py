@@ -8,19 +8,30 @@ from xdsl.dialects import builtin
 from xdsl.dialects.builtin import DenseArrayBase, FloatAttr, IntegerAttr, IntegerType
 from xdsl.ir import Attribute, Block, Operation, Region, SSAValue
 
+from tessera.core.errors import Code, CompileError
 from tessera.ir.attributes import to_attribute
-from tessera.ir.tile import ACCUMULATORS, Cast, Dot, For, Full, Func, Iota, Load, Map, Reduce
-from tessera.ir.tile import Store, Tile, Transpose, Yield
+from tessera.ir.tile import (
+    ACCUMULATORS,
+    Cast,
+    Dot,
+    For,
+    Full,
+    Func,
+    Iota,
+    Load,
+    Map,
+    Reduce,
+    Store,
+    Tile,
+    Transpose,
+    Yield,
+)  # fmt: skip
 from tessera.ir.tile_compute import COMPARISONS
 
 INDEX = builtin.IndexType()
 WIDE: dict[str, Attribute] = {"f32": builtin.f32, "f64": builtin.f64, "i32": builtin.i32}
 
 Values = Sequence[SSAValue]
-
-
-class NoProgram(Exception):
-    """A group that no tile program computes; its text is the reason. It never leaves the compiler."""
 
 
 @dataclass(frozen=True)
@@ -266,6 +277,11 @@ class Builder:
         return op
 
 
+def no_program(reason: str) -> CompileError:
+    """Returns the error of what no tile program computes; a group then stays with XLA for this reason."""
+    return CompileError(Code.E_TILE_LOWERING, reason, where="tile")
+
+
 def tile_of(value: SSAValue) -> Tile:
     """Returns the type of a block or array."""
     assert isinstance(value.type, Tile), value.type
@@ -287,12 +303,12 @@ def number(value: float, element: Attribute) -> Attribute:
 def accumulator(element: Attribute) -> Attribute:
     """Returns the element type in which sums and products of an element type are accumulated.
 
-    Raises NoProgram for one that has no products.
+    Raises `E_TILE_LOWERING` for one that has no products.
 
     >>> print(accumulator(builtin.bf16))
     f32
     """
     name = ACCUMULATORS.get(str(element))
     if name is None:
-        raise NoProgram(f"{element} has no sums or products in a tile program")
+        raise no_program(f"{element} has no sums or products in a tile program")
     return WIDE[name]

@@ -14,7 +14,7 @@ from xdsl.ir import Attribute, SSAValue
 from tessera.ir.graph import Node, jax_type
 from tessera.ir.types import element_of
 from tessera.lowering.match import param
-from tessera.lowering.tile_programs.builder import Builder, NoProgram, tile_of
+from tessera.lowering.tile_programs.builder import Builder, no_program, tile_of
 
 Function = Callable[[Builder, Node, Sequence[SSAValue]], SSAValue]
 Activation = Callable[[Builder, SSAValue], SSAValue]
@@ -29,14 +29,14 @@ SAME_OF_FLOATS = frozenset("atan2 div pow rem".split())
 
 
 def result_element(node: Node) -> Attribute:
-    """Returns the element type of a node's first result; raises NoProgram for one no block can hold."""
+    """Returns the element type of a node's result; raises `E_TILE_LOWERING` if no block can hold it."""
     return block_element(element_of(jax_type(node.results[0]).dtype))
 
 
 def block_element(element: Attribute) -> Attribute:
-    """Returns an element type if blocks can hold it, else raises NoProgram."""
+    """Returns an element type if blocks can hold it, else raises `E_TILE_LOWERING`."""
     if not isinstance(element, IntegerType | builtin.AnyFloat):
-        raise NoProgram(f"a tile program does not compute with {element}")
+        raise no_program(f"a tile program does not compute with {element}")
     return element
 
 
@@ -60,7 +60,7 @@ def _same(builder: Builder, node: Node, xs: Sequence[SSAValue]) -> SSAValue:
 def _of_floats(builder: Builder, node: Node, xs: Sequence[SSAValue]) -> SSAValue:
     kinds = [tile_of(x).element for x in xs]
     if any(isinstance(kind, IntegerType) for kind in kinds):
-        raise NoProgram(f"{node.name} of integers has no tile function")
+        raise no_program(f"{node.name} of integers has no tile function")
     return builder.map(node.short_name, *xs)
 
 
@@ -76,7 +76,7 @@ def _unchanged(builder: Builder, node: Node, xs: Sequence[SSAValue]) -> SSAValue
 
 def _choice(builder: Builder, node: Node, xs: Sequence[SSAValue]) -> SSAValue:
     if len(xs) != 3 or tile_of(xs[0]).element != builtin.i1:
-        raise NoProgram(f"{node.name} chooses among {len(xs) - 1} by an integer")
+        raise no_program(f"{node.name} chooses among {len(xs) - 1} by an integer")
     return builder.map("where", xs[0], xs[2], xs[1])
 
 
@@ -95,11 +95,17 @@ def _integer_power(builder: Builder, node: Node, xs: Sequence[SSAValue]) -> SSAV
     if exponent == 0:
         return builder.full(1, tile_of(xs[0]).element)
     if exponent < 0 and isinstance(tile_of(xs[0]).element, IntegerType):
-        raise NoProgram("a negative power of integers has no tile function")
+        raise no_program("a negative power of integers has no tile function")
     found = power(builder, xs[0], abs(exponent))
     if exponent > 0:
         return found
     return builder.map("div", builder.full(1, tile_of(found).element), found)
+
+
+def _one_minus_square(builder: Builder, node: Node, xs: Sequence[SSAValue]) -> SSAValue:
+    del node
+    one = builder.full(1, tile_of(xs[0]).element)
+    return builder.map("sub", one, builder.map("mul", xs[0], xs[0]))
 
 
 FUNCTIONS: Mapping[str, Function] = {
@@ -108,6 +114,7 @@ FUNCTIONS: Mapping[str, Function] = {
     "convert_element_type": _converted,
     "copy": _unchanged,
     "integer_pow": _integer_power,
+    "one_minus_square": _one_minus_square,
     "select_n": _choice,
     "stop_gradient": _unchanged,
 }
@@ -150,7 +157,7 @@ def activate(builder: Builder, name: str, x: SSAValue) -> SSAValue:
 def widened(builder: Builder, x: SSAValue) -> SSAValue:
     """Returns a block in the dtype its dtype is accumulated in.
 
-    Raises NoProgram for a block that is not of floats.
+    Raises `E_TILE_LOWERING` for a block that is not of floats.
     """
     return builder.cast(x, wide_element(tile_of(x).element))
 
@@ -162,7 +169,7 @@ def wide_element(element: Attribute) -> Attribute:
     f32 f64
     """
     if not isinstance(element, builtin.AnyFloat):
-        raise NoProgram(f"{element} is no float")
+        raise no_program(f"{element} is no float")
     return builtin.f64 if element == builtin.f64 else builtin.f32
 
 

@@ -20,7 +20,7 @@ from tessera.ir.types import element_of
 from tessera.lowering.axes import Axes, Labels, dot_labels
 from tessera.lowering.match import dtype, param, shape
 from tessera.lowering.tile_programs.blocks import Blocks, Labelled, Program, Reading
-from tessera.lowering.tile_programs.builder import NoProgram, accumulator, tile_of
+from tessera.lowering.tile_programs.builder import accumulator, no_program, tile_of
 from tessera.lowering.tile_programs.elementwise import activate, result_element
 from tessera.lowering.tile_programs.operands import operands_of
 from tessera.lowering.tile_programs.space import Frame, Span
@@ -68,7 +68,7 @@ def _read_dot_general(axes: Axes, node: Node, labels: Labels) -> Reading:
     """Labels the operands of a product over one axis; rows and columns are the last free axes."""
     (over, _), (batch, _) = param(node, "dimension_numbers")
     if len(over) != 1:
-        raise NoProgram(f"jax.dot_general sums over {len(over)} axes, a dot over one")
+        raise no_program(f"jax.dot_general sums over {len(over)} axes, a dot over one")
     left, right = dot_labels(axes, node, labels)
     a, b = node.operands
     free = len(shape(a)) - len(over) - len(batch)
@@ -94,17 +94,17 @@ def _summed(blocks: Blocks, reading: Reading, frame: Frame, total: Any) -> SSAVa
     a, b = reading.operands["A"], reading.operands["B"]
     element = element_of(dtype(a[0]))
     if dtype(a[0]) != dtype(b[0]) or not jnp.issubdtype(dtype(a[0]), jnp.floating):
-        raise NoProgram(f"a dot is of floats of one dtype, not {dtype(a[0])} and {dtype(b[0])}")
+        raise no_program(f"a dot is of floats of one dtype, not {dtype(a[0])} and {dtype(b[0])}")
     sum_element = accumulator(element)
     if element_of(total) != sum_element:
-        raise NoProgram(
+        raise no_program(
             f"a dot of {element} accumulates in {sum_element}, not in {element_of(total)}"
         )
     rows, columns = frame.axes
     inner = blocks.axes.resolved(reading.inner["k"])
     size = blocks.axes.size(inner)
     if len(inner) > 1:
-        raise NoProgram("a reshape cuts the axis that is summed over")
+        raise no_program("a reshape cuts the axis that is summed over")
     assert isinstance(element, FixedBitwidthType)
     depth = inner_block(size, sum(frame.sizes) * element.size, blocks.stages)
     start = builder.full(0, sum_element, frame.sizes)
@@ -126,7 +126,7 @@ def inner_block(size: int, bytes_each: int, stages: int, taken: int = 0) -> int:
     """Returns how many elements of the inner axis one block holds, so that its buffers fit the scratch.
 
     `bytes_each` is what one element along it costs, `taken` the scratch that other blocks hold, in bytes.
-    Raises NoProgram where not even one element fits.
+    Raises `E_TILE_LOWERING` where not even one element fits.
 
     >>> inner_block(512, 2 * (128 + 128), stages=3), inner_block(512, 8 * (128 + 128), stages=2)
     (64, 32)
@@ -134,7 +134,7 @@ def inner_block(size: int, bytes_each: int, stages: int, taken: int = 0) -> int:
     found = min(LONGEST_INNER, 1 << max(size - 1, 0).bit_length())
     while taken + found * bytes_each * stages > DEFAULT_SHARED_LIMIT:
         if found == 1:
-            raise NoProgram(
+            raise no_program(
                 f"{bytes_each} bytes per element of the inner axis do not fit the scratch"
             )
         found //= 2

@@ -13,7 +13,7 @@ from tessera.ir.graph import Node
 from tessera.lowering.axes import Axes, Labels
 from tessera.lowering.match import param, shape
 from tessera.lowering.tile_programs.blocks import Blocks, Labelled, Program, Reading, masked
-from tessera.lowering.tile_programs.builder import NoProgram, tile_of
+from tessera.lowering.tile_programs.builder import no_program, tile_of
 from tessera.lowering.tile_programs.elementwise import result_element, widened
 from tessera.lowering.tile_programs.operands import operands_of
 from tessera.lowering.tile_programs.space import Frame
@@ -23,7 +23,7 @@ ROWS, COLUMNS = 0, 1  # the axes of a block
 
 def _read_softmax(axes: Axes, node: Node, labels: Labels) -> Reading:
     if param(node, "axis") != len(labels) - 1:
-        raise NoProgram(f"softmax along axis {param(node, 'axis')}, which is not the last")
+        raise no_program(f"softmax along axis {param(node, 'axis')}, which is not the last")
     return _read_rows(axes, node, labels)
 
 

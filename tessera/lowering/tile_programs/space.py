@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from xdsl.ir import SSAValue
 
 from tessera.lowering.axes import Atoms, Labels
-from tessera.lowering.tile_programs.builder import Access, Builder, NoProgram
+from tessera.lowering.tile_programs.builder import Access, Builder, no_program
 
 
 @dataclass(frozen=True)
@@ -56,7 +56,7 @@ class Frame:
     def places(self, labels: Labels) -> list[int]:
         """Returns the axes of the frame along the blocked axes of a value, in the value's order.
 
-        Raises NoProgram where one axis of the value is made of two blocked atoms.
+        Raises `E_TILE_LOWERING` where one axis of the value is made of two blocked atoms.
         """
         known = {atoms[0]: place for place, atoms in enumerate(self.axes) if atoms}
         found: list[int] = []
@@ -65,13 +65,13 @@ class Frame:
                 if atom not in known:
                     continue
                 if inner + 1 < len(atoms) and self.spans[atom].block != 1:
-                    raise NoProgram("a reshape merges an axis that is walked in blocks")
+                    raise no_program("a reshape merges an axis that is walked in blocks")
                 if inner + 1 == len(atoms):
                     found.append(known[atom])
         return found
 
     def order(self, places: Sequence[int]) -> list[int]:
-        """Returns all axes of the frame in the order an array has them; those it has not cost no transpose."""
+        """Returns all axes of the frame in an array's order; those it has not go where they cost nothing."""
         if list(places) == sorted(places):
             return list(range(len(self.axes)))
         return [*places, *(place for place in range(len(self.axes)) if place not in places)]
@@ -96,7 +96,7 @@ class Frame:
             return last.index, last.block, "block", last.steps * last.block
         if last.ragged and (writes or last.reduced):
             # Beyond its own axis the block would reach into the next step of the outer one.
-            raise NoProgram(
+            raise no_program(
                 f"a reshape joins an axis of {last.size} that its block {last.block} does not divide"
             )
         return _joined(builder, spans), last.block, "element", size
@@ -104,7 +104,7 @@ class Frame:
     def _span(self, atom: int) -> Span:
         found = self.spans.get(atom)
         if found is None or (found.block != 1 and (atom,) not in self.axes):
-            raise NoProgram("a view looks at an axis that the block does not walk")
+            raise no_program("a view looks at an axis that the block does not walk")
         return found
 
 
