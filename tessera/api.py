@@ -22,7 +22,7 @@ from tessera.ir.text import fingerprint, to_text
 from tessera.lowering import GRAPH_PASSES, SCHEDULE_PASSES, run_passes
 from tessera.lowering.graph_to_jaxpr import emit
 from tessera.lowering.jaxpr_to_graph import capture
-from tessera.lowering.rewrite import Context, Record
+from tessera.lowering.rule import Context, Record
 from tessera.runtime import artifact, peaks
 from tessera.view.explanation import Explanation, explanation
 

@@ -15,7 +15,7 @@ from tessera.core import numerics
 from tessera.core.errors import Code, CompileError
 from tessera.ir import parse, to_text
 from tessera.lowering import passes_named, run_passes
-from tessera.lowering.rewrite import Context
+from tessera.lowering.rule import Context
 from tessera.runtime import peaks
 
 

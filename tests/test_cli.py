@@ -51,7 +51,7 @@ def test_version_is_the_package_version():
 
 def test_help_names_every_command():
     output = invoke("--help").output
-    assert all(name in output for name in ("demo", "doctor", "run"))
+    assert all(name in output for name in ("demo", "doctor", "inspect", "opt", "run"))
 
 
 def test_an_unknown_command_is_refused():

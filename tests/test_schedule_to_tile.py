@@ -7,15 +7,17 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 from jax import lax
-from tile_interpreter import run_schedule
+from stock_models import MODELS
+from tile_interpreter import closed_over, group_values, run_kernel, run_schedule
 
 import tessera as ts
 from tessera import op
 from tessera.core import numerics
 from tessera.ir import parse, tile, to_text
 from tessera.ir.attributes import integers, to_attribute
+from tessera.ir.graph import jax_type
 from tessera.lowering.choose import groups_of
-from tessera.lowering.rewrite import Context
+from tessera.lowering.rule import Context
 from tessera.lowering.schedule_to_tile import to_tile
 from tessera.runtime import peaks
 
@@ -56,12 +58,16 @@ def assert_programs_equal(f, *args, tile=None, loose=1.0):
     found = run_schedule(schedule, parse(text), [np.asarray(x) for x in args])
     wanted = jax.tree.leaves(jax.jit(f)(*args))
     for ours, theirs in zip(found, wanted, strict=True):
-        assert (ours.shape, ours.dtype) == (theirs.shape, theirs.dtype)
-        exact = not jnp.issubdtype(theirs.dtype, jnp.floating)
-        rtol, atol = (0, 0) if exact else numerics.tolerance(theirs.dtype)
-        wide = [np.asarray(x, np.float64) for x in (ours, theirs)]
-        np.testing.assert_allclose(*wide, rtol=loose * rtol, atol=loose * atol)
+        assert_close(ours, theirs, loose)
     return tiles
+
+
+def assert_close(ours, theirs, loose):
+    assert (ours.shape, ours.dtype) == (theirs.shape, theirs.dtype)
+    exact = not jnp.issubdtype(theirs.dtype, jnp.floating)
+    rtol, atol = (0, 0) if exact else numerics.tolerance(theirs.dtype)
+    wide = [np.asarray(x, np.float64) for x in (ours, theirs)]
+    np.testing.assert_allclose(*wide, rtol=loose * rtol, atol=loose * atol)
 
 
 def _set_tile(group, tile):
@@ -130,10 +136,24 @@ def test_a_prologue_adds_nothing_beyond_the_inner_axis(function):
     assert len(kernels(tiles)) == 1
 
 
-def test_a_transposed_operand_costs_a_transposed_block():
+def test_a_transposed_operand_is_turned_by_the_dot():
+    x, w = (jnp.asarray(array(70, 33), "float32"), jnp.asarray(array(29, 70), "float32") / 8)
+    text = to_text(assert_programs_equal(lambda x, w: op.matmul(x.T, w.T), x, w, loose=5))
+    assert "{transpose_a = true, transpose_b = true}" in text
+    assert "tile.transpose" not in text
+
+
+def test_a_transposed_prologue_costs_a_transposed_block():
     x, w = (jnp.asarray(array(70, 33), "float32"), jnp.asarray(array(29, 70), "float32") / 8)
     tiles = assert_programs_equal(lambda x, w: op.matmul(jnp.tanh(x).T, w.T), x, w, loose=5)
     assert any(isinstance(x, tile.Transpose) for x in tiles.walk())
+
+
+def test_a_sum_over_several_axes_is_a_loop_for_each():
+    x, y = (jnp.asarray(array(3, 2, 35, 20 + s, seed=s), "float32") / 14 for s in (0, 1))
+    tiles = assert_programs_equal(lambda x, y: jnp.tensordot(x, y, ((0, 1, 2), (0, 1, 2))), x, y)
+    assert sum(isinstance(op, tile.For) for op in tiles.walk()) == 3
+    assert_programs_equal(lambda x, y: jnp.einsum("ahij,ahik->hjk", x, y), x, y)
 
 
 def test_heads_split_off_a_product_are_stored_where_they_belong():
@@ -221,7 +241,7 @@ def test_norms_of_rows(shape, dtype, weighted):
 @pytest.mark.parametrize("function", [op.softmax, op.rmsnorm, op.layernorm])
 def test_a_block_wider_than_the_rows_counts_what_is_there(function):
     x = jnp.asarray(array(3, 33, 70) + 2.0, "float32")
-    tiles = assert_programs_equal(lambda x: function(jnp.exp(x)), x, tile=(16, 128))
+    tiles = assert_programs_equal(lambda x: function(-jnp.exp(x)), x, tile=(16, 128))
     assert "padded = array<i64: 3, 48, 128>" in to_text(tiles)
 
 
@@ -356,6 +376,18 @@ def test_a_chain_over_views():
     assert len(kernels(tiles)) == 1
 
 
+def test_an_array_beside_its_own_transpose():
+    assert_programs_equal(lambda x: jnp.tanh(x) - x.T, jnp.asarray(array(150, 150), "float32"))
+
+
+def test_an_array_in_two_shapes():
+    def f(x, y, z):
+        return (x.reshape(4, 6) + y.reshape(4, 6) * z) * 2
+
+    x, y, z = array(2, 2, 6), array(4, 3, 2), array(4, 6)
+    assert_programs_equal(f, *(jnp.asarray(a, "float32") for a in (x, y, z)))
+
+
 def test_positions_count_from_the_start_of_the_axis():
     def f(x):
         row, column = (lax.broadcasted_iota(jnp.int32, (300, 140), axis) for axis in (0, 1))
@@ -386,6 +418,33 @@ def test_a_group_may_have_several_results():
     x, w = jnp.asarray(array(37, 40), "float32"), jnp.asarray(array(40, 40), "float32") / 6
     tiles = assert_programs_equal(f, x, w, loose=5)
     assert [k.outputs.value.data for k in kernels(tiles)] == [2, 1, 1]
+
+
+# -- models -----------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("gradient", [False, True], ids=["loss", "gradient"])
+@pytest.mark.parametrize("name", MODELS)
+def test_every_program_in_a_stock_model_computes_what_its_group_does(name, gradient):
+    loss, args = MODELS[name]("small")
+    schedule = plan(jax.grad(loss) if gradient else loss, *args)
+    found = {
+        kernel.attributes["group"].value.data: kernel for kernel in kernels(tiles_of(schedule))
+    }
+    for index, group in enumerate(groups_of(schedule)):
+        if index in found:
+            inputs = [_drawn(jax_type(x)) for x in group.block.args]
+            wanted = group_values(group, inputs)
+            arrays = [np.asarray(x) for x in (*inputs, *closed_over(group))]
+            for ours, theirs in zip(run_kernel(found[index], arrays), wanted, strict=True):
+                assert_close(ours, theirs, loose=10)  # sums of up to 64 products of order 1
+
+
+def _drawn(kind):
+    generator = np.random.default_rng(kind.shape)
+    if not jnp.issubdtype(kind.dtype, jnp.floating):
+        return jnp.asarray(generator.integers(0, 2, kind.shape), kind.dtype)
+    return jnp.asarray(generator.normal(scale=0.5, size=kind.shape), kind.dtype)
 
 
 # -- the module -------------------------------------------------------------------------------------------
@@ -452,6 +511,14 @@ LEFT = {
     "whole numbers divided": (
         lambda x: lax.div(x.astype(jnp.int32), jnp.int32(3)),
         ["0 convert_element_type+div: jax.div of integers has no tile function"],
+    ),
+    "a product beside its own transpose": (
+        lambda x: (y := op.matmul(x, x.T)) + y.T,
+        ["0 matmul+add: tessera.graph.matmul is read in two orders of its axes"],
+    ),
+    "a view no block can follow": (
+        lambda x: jnp.tanh(x.reshape(5, 6)) * 2,
+        ["0 tanh+mul: jax.reshape cuts axes where blocks do not end"],
     ),
     "complex numbers": (
         lambda x: jnp.abs(lax.complex(x, x)),

@@ -10,6 +10,7 @@ from typing import Any
 import jax.numpy as jnp
 import numpy as np
 import scipy.special
+from jax.extend.core import Literal
 
 from tessera.ir import graph, schedule, tile
 from tessera.ir.attributes import integers
@@ -66,7 +67,7 @@ def run_schedule(module: Any, tiles: Any, arguments: Sequence[np.ndarray]) -> li
     index = 0
     for op in function.block.ops:
         if isinstance(op, schedule.Group):
-            inputs = [state[x] for x in op.operands] + list(_closed_over(op))
+            inputs = [state[x] for x in op.operands] + list(closed_over(op))
             found = run_kernel(kernels[index], inputs)
             state.update(zip(op.results, found, strict=True))
             index += 1
@@ -75,7 +76,8 @@ def run_schedule(module: Any, tiles: Any, arguments: Sequence[np.ndarray]) -> li
     return [state[x] for x in end.operands]
 
 
-def _closed_over(group: schedule.Group) -> Iterator[np.ndarray]:
+def closed_over(group: schedule.Group) -> Iterator[np.ndarray]:
+    """Yields the arrays that the nodes of a group close over."""
     assert group.block is not None
     for op in group.block.ops:
         if isinstance(op, graph.Constant) and op.result.type.get_shape():
@@ -229,3 +231,19 @@ COMPUTE: dict[type, Any] = {
     tile.Cast: _cast, tile.Dot: _dot, tile.Full: _full, tile.Iota: _iota, tile.Load: _load,
     tile.Map: _map, tile.Reduce: _reduce, tile.Scan: _scan, tile.Transpose: _transpose,
 }  # fmt: skip
+
+
+def group_values(group: schedule.Group, inputs: Sequence[Any]) -> list[Any]:
+    """Returns what the nodes of a group compute in JAX, one primitive after another."""
+    state: State = dict(zip(group.block.args, inputs, strict=True))
+    for op in group.block.ops:
+        if isinstance(op, schedule.Yield):
+            return [state[x] for x in op.operands]
+        if isinstance(op, graph.Constant):
+            value = op.atom.val if isinstance(op.atom, Literal) else op.atom
+            state[op.result] = jnp.asarray(value, op.aval.dtype)
+            continue
+        found = op.equation.primitive.bind(*(state[x] for x in op.operands), **op.equation.params)
+        found = found if op.equation.primitive.multiple_results else [found]
+        state.update(zip(op.results, found, strict=True))
+    raise AssertionError("a group ends in a yield")

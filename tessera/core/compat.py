@@ -165,7 +165,10 @@ def new_jaxpr(
     equations: Sequence[Any],
 ) -> Any:
     """Returns a jaxpr made of pure equations."""
-    return _jaxprs.Jaxpr(list(constvars), list(invars), list(results), list(equations))
+    names = _jaxprs.DebugInfo("jit", "rewrite", ("",) * len(invars), ("",) * len(results))
+    return _jaxprs.Jaxpr(
+        list(constvars), list(invars), list(results), list(equations), frozenset(), names
+    )
 
 
 def like(held: Any, emitted: ClosedJaxpr) -> Any:

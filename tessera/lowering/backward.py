@@ -264,7 +264,9 @@ def _can_drop(term: SSAValue) -> bool:
 def _put(found: Replacement, anchor: Node, moving: tuple[int, ...], backward: _Backward) -> None:
     types = tuple(jax_type(x) for x in found.operands)
     assert anchor.equation is not None
-    traced = _traced(Build.of(found.build), moving, types, jax_type(found.value), anchor.equation.ctx)
+    traced = _traced(
+        Build.of(found.build), moving, types, jax_type(found.value), anchor.equation.ctx
+    )
     jaxpr, consts = compat.opened(traced)
     block = Block()
     value, *gradients = add_equations(block, jaxpr, consts, [*found.operands, backward.ct])

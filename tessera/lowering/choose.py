@@ -16,7 +16,7 @@ from tessera.ir import schedule
 from tessera.ir.graph import Node, function_of
 from tessera.lowering.cost import Cost, bytes_of, flops_of
 from tessera.lowering.graph_to_schedule import kind_of
-from tessera.lowering.rewrite import Context
+from tessera.lowering.rule import Context
 
 LARGEST_TILE = 128  # rows and columns of a product's block
 PRODUCTS = frozenset({"matmul", "dot_general"})

@@ -25,7 +25,7 @@ from xdsl.ir import Block, Operation, OpResult, SSAValue
 
 from tessera.ir import schedule
 from tessera.ir.graph import Constant, Node, blocks_of, effect_of, function_of, may_move
-from tessera.lowering.rewrite import Context
+from tessera.lowering.rule import Context
 
 # Primitives that read and write each element once, in any order.
 ELEMENTWISE = frozenset(

@@ -106,3 +106,27 @@ def used_once(value: SSAValue) -> bool:
 def only_used_by(value: SSAValue, users: Sequence[Node]) -> bool:
     """Returns whether every reader of a value is one of these nodes."""
     return all(use.operation in users for use in value.uses)
+
+
+def nodes_between(node: Node, x: SSAValue, *others: SSAValue) -> list[Node]:
+    """Returns the nodes that lead from x to a node, the node included, without looking behind `others`."""
+    depends: dict[SSAValue, bool] = {**dict.fromkeys(others, False), x: True}
+    found: list[Node] = []
+
+    def visit(value: SSAValue) -> bool:
+        if value not in depends:
+            owner = value.owner
+            depends[value] = False
+            if isinstance(owner, Node) and True in [visit(v) for v in owner.operands]:
+                depends[value] = True
+                found.append(owner)
+        return depends[value]
+
+    visit(node.results[0])
+    return found
+
+
+def are_read_elsewhere(inside: Sequence[Node], node: Node) -> bool:
+    """Returns whether a node outside reads a result of one of `inside` other than `node`."""
+    results = [r for inner in inside if inner is not node for r in inner.results]
+    return any(use.operation not in inside for r in results for use in r.uses)

@@ -18,7 +18,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from xdsl.dialects import builtin
-from xdsl.dialects.builtin import FloatAttr, IntegerAttr, ModuleOp, StringAttr, TensorType
+from xdsl.dialects.builtin import ModuleOp, StringAttr, TensorType
 from xdsl.ir import Attribute, SSAValue
 
 from tessera.core.errors import Code, CompileError
@@ -27,18 +27,19 @@ from tessera.ir.check import verify
 from tessera.ir.graph import Constant, Node
 from tessera.ir.schedule import Group, Pipeline
 from tessera.ir.tile import Func, Tile
-from tessera.lowering.axes import Atoms, Labels
+from tessera.lowering.axes import MOVES, Atoms, Labels
 from tessera.lowering.choose import groups_of, nodes_of
-from tessera.lowering.rewrite import Context
+from tessera.lowering.rule import Context
 from tessera.lowering.tile_programs import PROGRAMS
 from tessera.lowering.tile_programs.blocks import Blocks, Reader
 from tessera.lowering.tile_programs.builder import Builder, no_program
 from tessera.lowering.tile_programs.elementwise import block_element, elementwise
+from tessera.lowering.tile_programs.operands import number_of
 from tessera.lowering.tile_programs.space import Frame, Span
 
 DEFAULT_TILE = 128  # rows and columns of a block where the schedule plans none
 DEFAULT_LINE = 1024  # elements of a block with one axis
-VIEWS = frozenset("broadcast_in_dim reshape squeeze expand_dims transpose iota".split())
+VIEWS = MOVES | {"iota"}
 
 
 def to_tile(module: ModuleOp, context: Context) -> ModuleOp:
@@ -112,10 +113,8 @@ class _Plan:
 def _planned(group: Group) -> _Plan:
     reader = _reader(group)
     outputs = _labelled_outputs(group, reader)
-    for _ in range(2):  # the second time sees the cuts that reshapes made in the first
-        reader.start_over()
-        for value, labels in outputs.items():
-            reader.survey(value, labels)
+    for value, labels in outputs.items():
+        reader.survey(value, labels)
     labels = reader.resolved(next(iter(outputs.values())))
     axes, whole = _block_axes(reader, labels)
     blocks = _block_sizes(group, reader, axes, whole)
@@ -189,7 +188,7 @@ def _inputs(group: Group) -> dict[SSAValue, Tile]:
     closed = [
         op.results[0]
         for op in group.block.ops
-        if isinstance(op, Constant) and not isinstance(op.value, FloatAttr | IntegerAttr)
+        if isinstance(op, Constant) and number_of(op) is None
     ]
     return {value: _array(value) for value in (*group.block.args, *closed)}
 

@@ -23,8 +23,15 @@ from tessera.core.op import registered_op
 from tessera.ir.graph import OP_PREFIX, Node, Return
 from tessera.lowering.idioms.row_statistics import constant
 from tessera.lowering.jaxpr_to_graph import capture
-from tessera.lowering.match import dtype, made_by, param, shape
-from tessera.lowering.rewrite import Context, Replacement, Rule
+from tessera.lowering.match import (
+    are_read_elsewhere,
+    dtype,
+    made_by,
+    nodes_between,
+    param,
+    shape,
+)
+from tessera.lowering.rule import Context, Replacement, Rule
 
 # Coefficients by the powers of x and of the transcendental function.
 Polynomial = dict[tuple[int, int], float]
@@ -48,11 +55,15 @@ def match_activation(node: Node, context: Context) -> Replacement | None:
         return None
     name, x, approximate = found
     inside = nodes_between(node, x)
-    reason = ""
-    if are_read_elsewhere(inside, node):
-        reason = "an intermediate of it is used elsewhere, and would be computed twice"
     build = partial(_activated, name=name, approximate=approximate)
-    return Replacement(node.results[0], (x,), build, nodes=len(inside), kept_because=reason)
+    return Replacement(
+        node.results[0],
+        (x,),
+        build,
+        nodes=len(inside),
+        reason="one name for its steps",
+        shared=are_read_elsewhere(inside, node),
+    )
 
 
 def activation_of(node: Node) -> tuple[str, SSAValue] | None:
@@ -335,31 +346,6 @@ def _result_of(block: Block, name: str) -> Node | None:
 
 def _is_float(value: SSAValue) -> bool:
     return jnp.issubdtype(dtype(value), jnp.floating)
-
-
-def nodes_between(node: Node, x: SSAValue) -> list[Node]:
-    """Returns the nodes from x to a node that depend on x."""
-    depends: dict[SSAValue, bool] = {x: True}
-    found: list[Node] = []
-
-    def visit(value: SSAValue) -> bool:
-        if value not in depends:
-            owner = value.owner
-            depends[value] = False
-            if isinstance(owner, Node):
-                depends[value] = True in [visit(v) for v in owner.operands]
-                if depends[value]:
-                    found.append(owner)
-        return depends[value]
-
-    visit(node.results[0])
-    return found
-
-
-def are_read_elsewhere(inside: list[Node], node: Node) -> bool:
-    """Returns whether a node outside reads a result of one of `inside` other than `node`."""
-    results = [r for inner in inside if inner is not node for r in inner.results]
-    return any(use.operation not in inside for r in results for use in r.uses)
 
 
 ACTIVATIONS = Rule("activation", frozenset({"jax.mul", "jax.div"}), match_activation)

@@ -45,7 +45,7 @@ from tessera.lowering.idioms.masks import (
 )
 from tessera.lowering.idioms.softmax import closed
 from tessera.lowering.match import dtype, param, shape
-from tessera.lowering.rewrite import Context, Replacement, Rule
+from tessera.lowering.rule import Context, Replacement, Rule
 
 # The fewest scores per head for which tiles beat the whole, (all keys, causal), by bits of the operands;
 # measured forward and backward on one core that multiplies bf16 at twice the rate of fp32, which the op's
@@ -53,7 +53,6 @@ from tessera.lowering.rewrite import Context, Replacement, Rule
 PAYS_FROM = {16: (2**22, 2**18), 32: (2**17, 2**17), 64: (2**17, 2**17)}
 TILED = ("cpu",)  # the platforms on which the op runs over tiles
 
-SHARED = "the scores or weights are used elsewhere too"
 NARROW = (
     "a step between has less precision than its operands, and flash_attention would not round there"
 )
@@ -148,7 +147,6 @@ def _replacement(node: Node, found: Found, context: Context) -> Replacement | No
     reasons = (
         reading.problem,
         SHARDED if any(map(_is_sharded, (found.q, found.k, found.v))) else "",
-        "" if closed(tuple(dict.fromkeys(reading.nodes)), node) else SHARED,
         NARROW if _rounds(found) else "",
         PRECISE if context.device.platform != "cpu" and _asks_for_precision(reading) else "",
         UNLIKE if empty == "unlike" else "",
@@ -158,9 +156,15 @@ def _replacement(node: Node, found: Found, context: Context) -> Replacement | No
     operands = (found.q.value, found.k.value, found.v.value, *(mask.value for mask in kept))
     build = _attention(found, groups, kept, band, empty, node)
     reason = f"{rows} x {keys} scores per head are never whole in memory"
-    count = len(set(reading.nodes))
+    nodes = tuple(dict.fromkeys(reading.nodes))
     return Replacement(
-        node.results[0], operands, build, nodes=count, kept_because=because, reason=reason
+        node.results[0],
+        operands,
+        build,
+        nodes=len(nodes),
+        kept_because=because,
+        reason=reason,
+        shared=not closed(nodes, node),
     )
 
 

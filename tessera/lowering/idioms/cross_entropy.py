@@ -31,9 +31,8 @@ from tessera.lowering.idioms.softmax import (
     through_casts,
 )
 from tessera.lowering.match import dtype, made_by, param, shape
-from tessera.lowering.rewrite import Context, Replacement, Rule
+from tessera.lowering.rule import Context, Replacement, Rule
 
-ELSEWHERE = "the log-probabilities are used elsewhere too"
 
 SHARDED = (
     "the logits or labels are sharded over Explicit axes, across which labels would be reshaped"
@@ -203,11 +202,16 @@ def _replaced(
     nodes: tuple[Node, ...],
 ) -> Replacement:
     nodes = tuple(dict.fromkeys(nodes))
-    because = "" if closed(nodes, node) else ELSEWHERE
-    if any(compat.explicitly_sharded(jax_type(x)) for x in operands):
-        because = SHARDED
-    reason = "log-probabilities are never whole in memory"
-    return Replacement(node.results[0], operands, build, len(nodes), because, reason)
+    sharded = any(compat.explicitly_sharded(jax_type(x)) for x in operands)
+    return Replacement(
+        node.results[0],
+        operands,
+        build,
+        nodes=len(nodes),
+        kept_because=SHARDED if sharded else "",
+        reason="log-probabilities are never whole in memory",
+        shared=not closed(nodes, node),
+    )
 
 
 def _loss(

@@ -19,7 +19,7 @@ from xdsl.ir import SSAValue
 
 from tessera.core.op import registered_op
 from tessera.ir.graph import OP_PREFIX, Node
-from tessera.lowering.idioms.activations import activation_of, are_read_elsewhere, nodes_between
+from tessera.lowering.idioms.activations import activation_of
 from tessera.lowering.idioms.row_statistics import (
     Seen,
     behind_views,
@@ -28,8 +28,15 @@ from tessera.lowering.idioms.row_statistics import (
     operands,
     whole,
 )
-from tessera.lowering.match import dtype, made_by, param, shape
-from tessera.lowering.rewrite import Context, Replacement, Rule
+from tessera.lowering.match import (
+    are_read_elsewhere,
+    dtype,
+    made_by,
+    nodes_between,
+    param,
+    shape,
+)
+from tessera.lowering.rule import Context, Replacement, Rule
 
 MATMUL = OP_PREFIX + "matmul"
 STAGES = ("bias", "activation", "residual")

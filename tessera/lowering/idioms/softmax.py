@@ -17,7 +17,7 @@ from tessera.ir.graph import Node, may_move
 from tessera.lowering.axes import Axes, Labels, operand_labels, seen_through
 from tessera.lowering.constants import constant_number
 from tessera.lowering.match import dtype, made_by, param, shape
-from tessera.lowering.rewrite import Context, Replacement, Rule
+from tessera.lowering.rule import Context, Replacement, Rule
 
 ROOTS = frozenset({"jax.div", "jax.mul", "jax.exp"})
 RAISED = "tessera.graph.softmax"
@@ -37,10 +37,17 @@ def match_softmax(node: Node, context: Context) -> Replacement | None:
     """Returns softmax in the place of nodes that compute it."""
     del context
     found = find_softmax(node)
-    if found is None or not closed(found.nodes, node):
+    if found is None or found.nodes == (node,):
         return None
     build = partial(_softmax, axis=found.axis, stable=found.stable)
-    return Replacement(node.results[0], (found.x,), build, nodes=len(found.nodes))
+    return Replacement(
+        node.results[0],
+        (found.x,),
+        build,
+        nodes=len(found.nodes),
+        reason="one op, whose backward needs the result alone",
+        shared=not closed(found.nodes, node),
+    )
 
 
 def find_softmax(node: Node) -> Softmax | None:

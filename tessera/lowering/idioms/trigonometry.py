@@ -13,7 +13,7 @@ import jax.numpy as jnp
 from tessera.core.op import registered_op
 from tessera.ir.graph import Node, jax_type
 from tessera.lowering.match import param, shape
-from tessera.lowering.rewrite import Context, Replacement, Rule
+from tessera.lowering.rule import Context, Replacement, Rule
 
 
 def match_trigonometry(node: Node, context: Context) -> Replacement | None:

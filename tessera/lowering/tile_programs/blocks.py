@@ -8,15 +8,20 @@ view costs nothing but another index, an elementwise node is a map, an input is 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
-from xdsl.dialects.builtin import FloatAttr, IntegerAttr
 from xdsl.ir import SSAValue
 
-from tessera.ir.graph import Constant, Node
-from tessera.ir.tile import Tile
-from tessera.lowering.axes import Atoms, Axes, Labels, behind, operand_labels
+from tessera.ir.graph import Constant, Node, jax_type
+from tessera.ir.types import element_of
+from tessera.lowering.axes import MOVES, Atoms, Axes, Labels, behind, operand_labels
 from tessera.lowering.match import param, shape
 from tessera.lowering.tile_programs.builder import Builder, no_program, tile_of
-from tessera.lowering.tile_programs.elementwise import cast, elementwise, result_element
+from tessera.lowering.tile_programs.elementwise import (
+    block_element,
+    cast,
+    elementwise,
+    result_element,
+)
+from tessera.lowering.tile_programs.operands import number_of
 from tessera.lowering.tile_programs.space import Frame
 
 Labelled = tuple[SSAValue, Labels]
@@ -59,10 +64,6 @@ class Reader:
         """Returns labels in atoms that no reshape has cut further."""
         return tuple(self.axes.resolved(atoms) for atoms in labels)
 
-    def start_over(self) -> None:
-        """Forgets which values were visited."""
-        self._seen.clear()
-
     def survey(self, value: SSAValue, labels: Labels) -> None:
         """Visits all that a value is computed from, so that every reshape has cut its atoms."""
         key = (value, self.resolved(labels))
@@ -87,6 +88,8 @@ class Reader:
         step = behind(self.axes, value, labels)
         if step is not None:
             return [step[1:]]
+        if node.short_name in MOVES:
+            raise no_program(f"{node.name} cuts axes where blocks do not end")
         if elementwise(node) is None:
             raise no_program(f"{node.name} has no tile program")
         return [(x, operand_labels(labels, shape(x))) for x in node.operands]
@@ -146,6 +149,15 @@ class Blocks:
         block = self.block(labelled, frame, fill=fill, space=space)
         return self.builder.spread(block, frame.sizes)
 
+    def loads_turned(self, labelled: Labelled, frame: Frame) -> bool:
+        """Returns whether a value is an input whose axes stand in memory in the other order than in a frame."""
+        value, labels = labelled
+        step = behind(self.axes, value, labels)
+        while step is not None:
+            _, value, labels = step
+            step = behind(self.axes, value, labels)
+        return value in self._arrays and frame.places(self._reader.resolved(labels)) == [1, 0]
+
     def store(self, labelled: Labelled, frame: Frame, array: SSAValue) -> None:
         """Writes the block of an output."""
         value, labels = labelled[0], self._reader.resolved(labelled[1])
@@ -173,9 +185,9 @@ class Blocks:
     def _computed(self, value: SSAValue, labels: Labels, frame: Frame) -> SSAValue:
         node = value.owner
         if isinstance(node, Constant):
-            assert isinstance(node.value, FloatAttr | IntegerAttr)
-            kind = Tile.of((), node.value.type)
-            return self.builder.full(node.value.value.data, kind.element)
+            number = number_of(node)
+            assert number is not None, "an array is an input of the program"
+            return self.builder.full(number, block_element(element_of(jax_type(value).dtype)))
         assert isinstance(node, Node)
         if node is self._reader.node:
             assert self._result is not None, "a program computes its result before it is read"

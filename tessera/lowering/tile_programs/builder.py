@@ -70,7 +70,7 @@ class Builder:
     >>> x = kernel.load(kernel.arrays[0], rows, (64, 8), fill=0.0)
     >>> kernel.store(kernel.map("exp", x), kernel.arrays[1], rows)
     >>> print(to_text(kernel.finish("exponentials")).splitlines()[-3].strip())
-    tessera.tile.store %5, %1, %2, %3 {padded = array<i64: 128, 8>}
+    tessera.tile.store %4, %1, %2, %c0 {padded = array<i64: 128, 8>}
     """
 
     def __init__(self, arrays: Sequence[Tile], grid: Sequence[int], outputs: int):
@@ -227,13 +227,16 @@ class Builder:
         right: SSAValue,
         added_to: SSAValue | None = None,
         *,
+        transpose_a: bool = False,
         transpose_b: bool = False,
     ) -> SSAValue:
         """Returns the matrix product of two blocks, accumulated in at least 32 bits."""
-        rows, columns = tile_of(left).sizes[0], tile_of(right).sizes[0 if transpose_b else 1]
+        rows = tile_of(left).sizes[1 if transpose_a else 0]
+        columns = tile_of(right).sizes[0 if transpose_b else 1]
         kind = Tile.of((rows, columns), accumulator(tile_of(left).element))
         operands = [left, right] if added_to is None else [left, right, added_to]
-        turned: dict[str, Any] = {"transpose_b": True} if transpose_b else {}
+        flags = {"transpose_a": transpose_a, "transpose_b": transpose_b}
+        turned: dict[str, Any] = {name: True for name, given in flags.items() if given}
         return self._new(Dot, operands, kind, **turned)
 
     def reduce(self, kind: str, value: SSAValue, axis: int) -> SSAValue:

@@ -1,10 +1,10 @@
-"""The operands of a Tessera op by name, those that are there."""
+"""What a node reads: the operands of a Tessera op by name, and the numbers among them."""
 
-from xdsl.dialects.builtin import ArrayAttr, IntegerAttr
+from xdsl.dialects.builtin import ArrayAttr, FloatAttr, IntegerAttr, StringAttr
 from xdsl.ir import SSAValue
 
 from tessera.core.op import registered_op
-from tessera.ir.graph import Node
+from tessera.ir.graph import Constant, Node
 
 
 def operands_of(node: Node) -> dict[str, SSAValue]:
@@ -15,3 +15,16 @@ def operands_of(node: Node) -> dict[str, SSAValue]:
         there = [isinstance(x, IntegerAttr) and x.value.data != 0 for x in present.data]
         names = tuple(name for name, is_there in zip(names, there, strict=True) if is_there)
     return dict(zip(names, node.operands, strict=False))
+
+
+def number_of(constant: Constant) -> float | None:
+    """Returns the number a constant is, or None for an array and for what is no real number."""
+    value = constant.value
+    if isinstance(value, FloatAttr | IntegerAttr):
+        return value.value.data
+    if not isinstance(value, StringAttr):
+        return None
+    try:
+        return float(value.data)  # inf and nan, which MLIR has no digits for
+    except ValueError:
+        return None

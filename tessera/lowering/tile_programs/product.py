@@ -4,7 +4,8 @@
     for k: acc += a[rows, k] b[k, columns]           loads of the next blocks in flight
     activation(acc + bias) + residual, cast, stored
 
-The sum and the epilogue are in fp32 for operands of low precision.
+The sum and the epilogue are in fp32 for operands of low precision. A sum over several axes has a loop for each.
+A factor that stands in memory as (k, rows) or (columns, k) is loaded so, and the dot turns it.
 """
 
 from typing import Any
@@ -17,10 +18,10 @@ from tessera.core import numerics
 from tessera.ir.graph import Node
 from tessera.ir.tile import DEFAULT_SHARED_LIMIT
 from tessera.ir.types import element_of
-from tessera.lowering.axes import Axes, Labels, dot_labels
+from tessera.lowering.axes import Atoms, Axes, Labels, dot_labels
 from tessera.lowering.match import dtype, param, shape
 from tessera.lowering.tile_programs.blocks import Blocks, Labelled, Program, Reading
-from tessera.lowering.tile_programs.builder import accumulator, no_program, tile_of
+from tessera.lowering.tile_programs.builder import Values, accumulator, no_program, tile_of
 from tessera.lowering.tile_programs.elementwise import activate, result_element
 from tessera.lowering.tile_programs.operands import operands_of
 from tessera.lowering.tile_programs.space import Frame, Span
@@ -65,17 +66,16 @@ def _build_matmul(blocks: Blocks, node: Node, reading: Reading, frame: Frame) ->
 
 
 def _read_dot_general(axes: Axes, node: Node, labels: Labels) -> Reading:
-    """Labels the operands of a product over one axis; rows and columns are the last free axes."""
+    """Labels the operands of a product; rows and columns are the last free axes."""
     (over, _), (batch, _) = param(node, "dimension_numbers")
-    if len(over) != 1:
-        raise no_program(f"jax.dot_general sums over {len(over)} axes, a dot over one")
     left, right = dot_labels(axes, node, labels)
     a, b = node.operands
     free = len(shape(a)) - len(over) - len(batch)
     ends = len(batch) + free
     rows = labels[ends - 1] if free else ()
     columns = labels[-1] if len(labels) > ends else ()
-    return Reading({"A": (a, left), "B": (b, right)}, rows, columns, {"k": left[over[0]]})
+    inner = [atom for axis in over for atom in left[axis]]
+    return Reading({"A": (a, left), "B": (b, right)}, rows, columns, {"k": tuple(inner)})
 
 
 def _build_dot_general(blocks: Blocks, node: Node, reading: Reading, frame: Frame) -> SSAValue:
@@ -100,26 +100,50 @@ def _summed(blocks: Blocks, reading: Reading, frame: Frame, total: Any) -> SSAVa
         raise no_program(
             f"a dot of {element} accumulates in {sum_element}, not in {element_of(total)}"
         )
-    rows, columns = frame.axes
     inner = blocks.axes.resolved(reading.inner["k"])
-    size = blocks.axes.size(inner)
-    if len(inner) > 1:
-        raise no_program("a reshape cuts the axis that is summed over")
+    last = blocks.axes.size(inner[-1:])
     assert isinstance(element, FixedBitwidthType)
-    depth = inner_block(size, sum(frame.sizes) * element.size, blocks.stages)
+    depth = inner_block(last, sum(frame.sizes) * element.size, blocks.stages)
     start = builder.full(0, sum_element, frame.sizes)
-
-    def step(k: SSAValue, carried: Any) -> list[SSAValue]:
-        span = Span(size, depth, k, reduced=True)
-        left = frame.with_span((rows, inner), (inner, span))
-        right = frame.with_span((inner, columns), (inner, span))
-        x = blocks.whole(a, left, fill=0.0, space="shared")
-        y = blocks.whole(b, right, fill=0.0, space="shared")
-        return [builder.dot(x, y, carried[0])]
-
-    (found,) = builder.loop(step, [start], stop=-(-size // depth), stages=blocks.stages)
+    (found,) = _loops(blocks, reading, frame, inner, depth, (), [start])
     found.name_hint = "sum"
     return found
+
+
+def _loops(
+    blocks: Blocks,
+    reading: Reading,
+    frame: Frame,
+    inner: Atoms,
+    depth: int,
+    outer: tuple[tuple[Atoms, Span], ...],
+    carried: Values,
+) -> Values:
+    """Returns the sum over the atoms `inner`: a loop for each, the last in blocks of `depth`."""
+    innermost = len(inner) <= 1
+    atoms, size = inner[:1], blocks.axes.size(inner[:1])
+    block, stages = (depth, blocks.stages) if innermost else (1, 1)
+
+    def step(k: SSAValue, carried: Values) -> Values:
+        spans = (*outer, (atoms, Span(size, block, k, reduced=True)))
+        if not innermost:
+            return _loops(blocks, reading, frame, inner[1:], depth, spans, carried)
+        rows, columns = frame.axes
+        x, x_turned = _factor(blocks, reading.operands["A"], frame.with_span((rows, atoms), *spans))
+        y, y_turned = _factor(
+            blocks, reading.operands["B"], frame.with_span((atoms, columns), *spans)
+        )
+        return [blocks.builder.dot(x, y, carried[0], transpose_a=x_turned, transpose_b=y_turned)]
+
+    return blocks.builder.loop(step, carried, stop=-(-size // block), stages=stages)
+
+
+def _factor(blocks: Blocks, labelled: Labelled, frame: Frame) -> tuple[SSAValue, bool]:
+    """Returns the block of a factor, and whether its axes stand in the other order, as in memory."""
+    turned = blocks.loads_turned(labelled, frame)
+    if turned:
+        frame = frame.with_span((frame.axes[1], frame.axes[0]))
+    return blocks.whole(labelled, frame, fill=0.0, space="shared"), turned
 
 
 def inner_block(size: int, bytes_each: int, stages: int, taken: int = 0) -> int:
