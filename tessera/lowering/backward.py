@@ -12,7 +12,7 @@ is there, the forward is replaced by the op and the backward by the op's own.
 So an idiom needs no second pattern for its derivative, however it was written.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
@@ -20,7 +20,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 from jax.extend.core import Literal, Var
-from xdsl.ir import Block, Operation, SSAValue
+from xdsl.ir import Block, SSAValue
 from xdsl.rewriter import InsertPoint, Rewriter
 
 from tessera.core import compat
@@ -64,7 +64,7 @@ def replace_with_backward(found: Replacement, anchor: Node) -> bool:
     nodes_by_key = _index(block)
     pattern = _Pattern.of(steps, found, moving)
     backward = pattern.find(nodes_by_key, found)
-    if backward is None or not _is_whole(found.value, steps, backward):
+    if backward is None or not _is_whole(found, steps, backward):
         return False
     _put(found, anchor, moving, backward)
     return True
@@ -90,12 +90,15 @@ def _steps(value: SSAValue, operands: Sequence[SSAValue]) -> list[Node]:
             found[x.owner] = None
         return True
 
-    return list(found) if visit(value) else []
+    if not visit(value) or not found:
+        return []
+    return list(_in_order(found))  # JAX adds up cotangents in the reverse of program order
 
 
-def _index(block: Block) -> dict[Any, Operation]:
-    """Returns the nodes and constants of a block by what they compute from what."""
-    keyed = ((key_of(op, op.operands), op) for op in block.ops)
+def _index(block: Block) -> dict[Any, Node]:
+    """Returns the nodes of a block by what they compute from what."""
+    nodes = (op for op in block.ops if isinstance(op, Node))
+    keyed = ((key_of(op, op.operands), op) for op in nodes)
     return {key: op for key, op in keyed if key is not None}
 
 
@@ -119,7 +122,7 @@ class _Pattern:
             traced = jax.make_jaxpr(_with_gradients(forward, moving))(types, jax_type(found.value))
         return _Pattern(_block_of(traced), moving)
 
-    def find(self, nodes: Mapping[Any, Operation], found: Replacement) -> _Backward | None:
+    def find(self, nodes: Mapping[Any, Node], found: Replacement) -> _Backward | None:
         """Returns where the pattern lies in a graph, its forward on the steps."""
         known = dict(zip(self.block.args, found.operands, strict=False))
         saved = _extend(known, self.block, nodes)
@@ -213,23 +216,24 @@ def _block_of(traced: Any) -> Block:
 # -- looking it up -------------------------------------------------------------------------------------
 
 
-def _extend(
-    placed: dict[SSAValue, SSAValue], block: Block, nodes: Mapping[Any, Operation]
-) -> set[Node]:
+def _extend(placed: dict[SSAValue, SSAValue], block: Block, nodes: Mapping[Any, Node]) -> set[Node]:
     """Adds the values of a pattern whose operands are placed and that the graph computes too."""
     used: set[Node] = set()
     for op in block.ops:
-        if not isinstance(op, Node | Constant) or op.results[0] in placed:
+        if not isinstance(op, Node) or op.results[0] in placed:
             continue
-        if not all(x in placed for x in op.operands):
+        if not all(_is_known(x, placed) for x in op.operands):
             continue
-        key = key_of(op, [placed[x] for x in op.operands])
+        key = key_of(op, [placed.get(x, x) for x in op.operands])
         match = nodes.get(key) if key is not None else None
         if match is not None:
             placed.update(zip(op.results, match.results, strict=True))
-            if isinstance(match, Node):
-                used.add(match)
+            used.add(match)
     return used
+
+
+def _is_known(x: SSAValue, placed: Mapping[SSAValue, SSAValue]) -> bool:
+    return x in placed or isinstance(x.owner, Constant)  # constants are told by their value
 
 
 def _terms(value: SSAValue, placed: Mapping[SSAValue, SSAValue]) -> tuple[SSAValue, ...]:
@@ -243,14 +247,35 @@ def _terms(value: SSAValue, placed: Mapping[SSAValue, SSAValue]) -> tuple[SSAVal
     return tuple(x for part in parts for x in part) if all(parts) else ()
 
 
-def _is_whole(value: SSAValue, steps: Sequence[Node], backward: _Backward) -> bool:
-    """Whether the steps are read by each other and by the backward alone, and sums can lose a term."""
+def _is_whole(found: Replacement, steps: Sequence[Node], backward: _Backward) -> bool:
+    """Whether the steps are read by each other and by the backward alone, and sums can lose a term.
+
+    What depends on constants alone, such as a mask, may be read by anyone.
+    """
     inside = {*steps, *backward.nodes, *backward.saved}
-    for node in {*steps, *backward.saved}:
+    moving = _dependent(found, [op for op in _in_order(inside) if op not in backward.nodes])
+    for node in moving:
         for result in node.results:
-            if result is not value and any(use.operation not in inside for use in result.uses):
+            if result is not found.value and any(u.operation not in inside for u in result.uses):
                 return False
     return all(_can_drop(x) for terms in backward.gradients if len(terms) > 1 for x in terms[1:])
+
+
+def _dependent(found: Replacement, nodes: Iterable[Node]) -> list[Node]:
+    """Returns the nodes that depend on an operand, of nodes in program order."""
+    values = set(found.operands)
+    depend: list[Node] = []
+    for node in nodes:
+        if any(x in values for x in node.operands):
+            values.update(node.results)
+            depend.append(node)
+    return depend
+
+
+def _in_order(nodes: Collection[Node]) -> Iterator[Node]:
+    block = next(iter(nodes)).parent
+    assert block is not None
+    return (op for op in block.ops if isinstance(op, Node) and op in nodes)
 
 
 def _can_drop(term: SSAValue) -> bool:
@@ -270,7 +295,7 @@ def _put(found: Replacement, anchor: Node, moving: tuple[int, ...], backward: _B
     jaxpr, consts = compat.opened(traced)
     block = Block()
     value, *gradients = add_equations(block, jaxpr, consts, [*found.operands, backward.ct])
-    first = _first_of(backward.nodes)
+    first = next(_in_order(backward.nodes))
     late: set[SSAValue] = {backward.ct}
     for op in tuple(block.ops):
         is_late = any(x in late for x in op.operands)
@@ -286,12 +311,6 @@ def _put(found: Replacement, anchor: Node, moving: tuple[int, ...], backward: _B
     for node in (*backward.nodes, anchor):
         if node.parent is not None:
             erase_if_dead(node)
-
-
-def _first_of(nodes: frozenset[Node]) -> Node:
-    block = next(iter(nodes)).parent
-    assert block is not None
-    return next(op for op in block.ops if isinstance(op, Node) and op in nodes)
 
 
 @lru_cache(256)

@@ -25,6 +25,7 @@ from tessera.core.errors import Code, CompileError
 from tessera.ir.attributes import integers, to_attribute
 from tessera.ir.check import verify
 from tessera.ir.graph import Constant, Node
+from tessera.ir.printer import all_attributes
 from tessera.ir.schedule import Group, Pipeline
 from tessera.ir.tile import Func, Tile
 from tessera.lowering.axes import MOVES, Atoms, Labels
@@ -57,7 +58,7 @@ def to_tile(module: ModuleOp, context: Context) -> ModuleOp:
             if error.code is not Code.E_TILE_LOWERING:
                 raise
             left.append(f"{index} {_pattern(group)}: {error.message}")
-    tiles = ModuleOp(kernels, {**module.attributes, "level": StringAttr("tile")})
+    tiles = ModuleOp(kernels, {**all_attributes(module), "level": StringAttr("tile")})
     if left:
         tiles.attributes["left_to_xla"] = to_attribute(left)
     verify(tiles)

@@ -3,6 +3,7 @@
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
+import jax.numpy as jnp
 import numpy as np
 from jax.extend.core import Literal
 from xdsl.dialects.builtin import ModuleOp
@@ -56,21 +57,27 @@ def fold_block(block: Block) -> None:
 
 
 def _retyped(op: Node) -> bool:
-    """Replaces the cast of a number to its own dtype, which only makes its type strong, by that number."""
+    """Replaces the cast of a number to a float, or to a strong type of its own dtype, by that number."""
     constant = op.operands[0].owner
     wanted = jax_type(op.results[0])
     if not isinstance(constant, Constant) or not isinstance(constant.atom, Literal):
         return False
-    if constant.aval.dtype != wanted.dtype or constant.aval.sharding != wanted.sharding:
+    given = constant.aval
+    exact = given.dtype == wanted.dtype or _becomes_float(given.dtype, wanted.dtype)
+    if not exact or wanted.weak_type or wanted.shape != () or given.sharding != wanted.sharding:
         return False
-    number = np.asarray(constant.atom.val, wanted.dtype)[
-        ()
-    ]  # of NumPy's, as Python's own would be weak
+    held = np.asarray(constant.atom.val, given.dtype)
+    number = held.astype(wanted.dtype)[()]  # of NumPy's, as Python's own would be weak
     strong = make_constant(Literal(number, wanted), wanted)
     Rewriter.insert_op(strong, InsertPoint.before(op))
     op.results[0].replace_all_uses_with(strong.result)
     erase_if_dead(op)
     return True
+
+
+def _becomes_float(given: Any, wanted: Any) -> bool:
+    real = not jnp.issubdtype(given, jnp.complexfloating)
+    return real and jnp.issubdtype(wanted, jnp.floating)  # both round to nearest, ties to even
 
 
 # -- identities ----------------------------------------------------------------------------------------
@@ -145,12 +152,10 @@ def merge_block(block: Block) -> None:
 def key_of(op: Operation, inputs: Iterable[SSAValue]) -> Any:
     """Returns what tells a pure node that reads these inputs from others, None if it may not be merged."""
     if isinstance(op, Constant):
-        held = op.atom
-        name = repr(np.asarray(held.val).item()) if isinstance(held, Literal) else id(held)
-        return ("constant", name, op.aval, None if held is not None else id(op))
+        return _constant_key(op)
     if not isinstance(op, Node) or op.regions or effect_of(op) != "pure":
         return None
-    operands = tuple(id(x) for x in inputs)
+    operands = tuple(map(_identity, inputs))
     if op.equation is None:
         return (op.name, operands, tuple(sorted(op.attributes.items())), tuple(op.result_types))
     key = (op.name, operands, tuple(sorted(op.equation.params.items())), op.equation.ctx)
@@ -159,3 +164,14 @@ def key_of(op: Operation, inputs: Iterable[SSAValue]) -> Any:
     except TypeError:
         return None
     return key
+
+
+def _identity(value: SSAValue) -> Any:
+    """Returns what tells a value from others; equal constants are one value."""
+    return _constant_key(value.owner) if isinstance(value.owner, Constant) else id(value)
+
+
+def _constant_key(op: Constant) -> Any:
+    held = op.atom
+    name = repr(np.asarray(held.val).item()) if isinstance(held, Literal) else id(held)
+    return ("constant", name, op.aval, None if held is not None else id(op))

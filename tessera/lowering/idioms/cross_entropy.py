@@ -33,7 +33,6 @@ from tessera.lowering.idioms.softmax import (
 from tessera.lowering.match import dtype, made_by, param, shape
 from tessera.lowering.rule import Context, Replacement, Rule
 
-
 SHARDED = (
     "the logits or labels are sharded over Explicit axes, across which labels would be reshaped"
 )

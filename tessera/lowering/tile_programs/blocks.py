@@ -150,7 +150,7 @@ class Blocks:
         return self.builder.spread(block, frame.sizes)
 
     def loads_turned(self, labelled: Labelled, frame: Frame) -> bool:
-        """Returns whether a value is an input whose axes stand in memory in the other order than in a frame."""
+        """Returns whether a value is an input that has the two axes of a frame in the other order."""
         value, labels = labelled
         step = behind(self.axes, value, labels)
         while step is not None:

@@ -4,8 +4,8 @@
     for k: acc += a[rows, k] b[k, columns]           loads of the next blocks in flight
     activation(acc + bias) + residual, cast, stored
 
-The sum and the epilogue are in fp32 for operands of low precision. A sum over several axes has a loop for each.
-A factor that stands in memory as (k, rows) or (columns, k) is loaded so, and the dot turns it.
+The sum and the epilogue are in fp32 for operands of low precision. A sum over several axes has a loop for
+each. A factor that stands in memory as (k, rows) or (columns, k) is loaded so, and the dot turns it.
 """
 
 from typing import Any
