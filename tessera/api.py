@@ -23,13 +23,14 @@ from tessera.lowering import GRAPH_PASSES, SCHEDULE_PASSES, run_passes
 from tessera.lowering.graph_to_jaxpr import emit
 from tessera.lowering.jaxpr_to_graph import capture
 from tessera.lowering.rule import Context, Record
+from tessera.lowering.schedule_to_tile import to_tile
 from tessera.runtime import artifact, peaks
 from tessera.view.explanation import Explanation, explanation
 
 P = ParamSpec("P")
 R = TypeVar("R")
 
-LEVELS = ("jaxpr", "captured", "graph", "schedule", "stablehlo", "hlo")
+LEVELS = ("jaxpr", "captured", "graph", "schedule", "tile", "stablehlo", "hlo")
 
 
 @dataclass(frozen=True)
@@ -100,7 +101,8 @@ class Compiled(Generic[P, R]):
     def inspect(self, level: str, *args: Any, target: str | None = None, **kwargs: Any) -> str:
         """Returns the text of a level, for arguments (arrays or their types) or for the last call.
 
-        Levels: jaxpr, captured (Graph before any pass), graph, schedule, stablehlo, hlo (optimised by XLA).
+        Levels: jaxpr, captured (Graph before any pass), graph, schedule, tile (the program of every group that
+        has one, and what executes it), stablehlo, hlo (optimised by XLA).
         Raises `E_GRAPH_INVALID` for another word, or without arguments and without a call before.
         """
         if level not in LEVELS:
@@ -117,6 +119,9 @@ class Compiled(Generic[P, R]):
         if level == "jaxpr":
             return traced.jaxpr.pretty_print(use_color=False)
         plan = make_plan(traced, target or self._target)
+        if level == "tile":
+            context = Context(peaks.device(target or self._target))
+            return to_text(to_tile(plan.schedule, context))
         return {
             "captured": plan.captured,
             "graph": plan.graph,
@@ -291,10 +296,10 @@ def export_mlir(
 ) -> None:
     """Writes the MLIR of one call of a function to a file.
 
-    `dialect` is "stablehlo", or a level of Tessera's own: "graph", "schedule". `args` are arrays or their
+    `dialect` is "stablehlo", or a level of Tessera's own: "graph", "schedule", "tile". `args` are arrays or their
     types. Raises `E_GRAPH_INVALID` for another dialect.
     """
-    dialects = ("stablehlo", "graph", "schedule")
+    dialects = ("stablehlo", "graph", "schedule", "tile")
     if dialect not in dialects:
         raise CompileError(
             Code.E_GRAPH_INVALID,

@@ -31,12 +31,12 @@ def invoke(*arguments: str, text: str | None = None):
     return CliRunner().invoke(cli.app, list(arguments), input=text)
 
 
-@pytest.mark.parametrize("level", ["jaxpr", "captured", "graph", "schedule", "stablehlo", "hlo"])
+@pytest.mark.parametrize("level", ["jaxpr", "captured", "graph", "schedule", "tile", "stablehlo", "hlo"])
 def test_every_level_of_a_function_is_printed(level):
     shown = invoke("inspect", "jax.nn:softmax", "--shape", "8x16:bf16", "--emit", level)
     assert shown.exit_code == 0, shown.exception
     kind = jax.ShapeDtypeStruct((8, 16), "bfloat16")
-    if level in ("captured", "graph", "schedule"):
+    if level in ("captured", "graph", "schedule", "tile"):
         assert shown.output.strip() == ts.inspect(jax.nn.softmax, level, kind).strip()
     assert "softmax" in shown.output or "exp" in shown.output
 

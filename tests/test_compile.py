@@ -190,7 +190,7 @@ def test_vmap_goes_through(name):
 
 @pytest.mark.parametrize("name", PROGRAMS)
 def test_the_text_of_both_levels_reads_back(name):
-    for level in ("captured", "graph", "schedule"):
+    for level in ("captured", "graph", "schedule", "tile"):
         text = ts.inspect(PROGRAMS[name].function, level, X)
         assert ts.ir.to_text(ts.ir.parse(text)) == text
 
