@@ -205,6 +205,7 @@ def test_a_pass_that_breaks_a_module_is_named():
         first, last = block.first_op, block.last_op
         first.detach()
         block.insert_op_before(first, last)
+        return True
 
     module = capture(jax.make_jaxpr(lambda x: jnp.exp(jnp.sin(x)))(1.0))
     with pytest.raises(CompileError, match="pass 'cut' broke the module") as caught:

@@ -28,10 +28,10 @@ DUMP_VARIABLE = "TESSERA_DUMP"
 
 @dataclass(frozen=True)
 class Pass:
-    """A named step that changes a module in place."""
+    """A named step that changes a module in place and returns whether it did."""
 
     name: str
-    run: Callable[[ModuleOp, Context], None]
+    run: Callable[[ModuleOp, Context], bool]
 
 
 SIMPLIFY = (Pass("fold", fold), Pass("cse", cse), Pass("dce", dce))
@@ -45,7 +45,7 @@ PASSES = {step.name: step for step in (*GRAPH_PASSES, *SCHEDULE_PASSES)}
 
 
 def run_passes(module: ModuleOp, context: Context, passes: Iterable[Pass]) -> None:
-    """Runs passes over a module in place, verifying after each.
+    """Runs passes over a module in place, verifying what each has changed.
 
     Raises the `CompileError` of a broken rule, with the name of the pass that broke it.
     """
@@ -53,9 +53,11 @@ def run_passes(module: ModuleOp, context: Context, passes: Iterable[Pass]) -> No
     for step in passes:
         shown = wanted in ("all", step.name)
         before = to_text(module) if shown else ""
-        step.run(module, context)
+        changed = step.run(module, context)
         if shown:
             _dump(step.name, before, to_text(module))
+        if not changed:
+            continue
         try:
             verify(module)
         except CompileError as error:

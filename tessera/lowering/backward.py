@@ -2,8 +2,8 @@
 
 There the steps of an idiom are read twice: by what follows, and by the derivative. Raising the result alone
 would leave all of them in place. But how JAX differentiates those steps is known: the steps found are
-differentiated again, by JAX, and each equation of their backward is looked up in the graph. Where all of it
-is there, the forward is replaced by the op and the backward by the op's own.
+differentiated again, by JAX, and each equation of their backward is looked up in the graph. Where all of it is
+there, the forward is replaced by the op and the backward by the op's own.
 
     p = softmax q k^T;  o = p v            o, L = flash_attention_forward q k v
     …                                 →    …
@@ -14,25 +14,68 @@ So an idiom needs no second pattern for its derivative, however it was written.
 
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import cached_property, lru_cache
 from typing import Any
 
 import jax
 import jax.numpy as jnp
-from jax.extend.core import Literal, Var
-from xdsl.ir import Block, SSAValue
+from xdsl.ir import Block, Operation, SSAValue
 from xdsl.rewriter import InsertPoint, Rewriter
 
 from tessera.core import compat
 from tessera.ir.graph import Constant, Node, Return, jax_type
-from tessera.ir.types import type_of
 from tessera.lowering.jaxpr_to_graph import add_equations
 from tessera.lowering.match import made_by
+from tessera.lowering.pattern import KEPT, pattern_of, with_gradients
 from tessera.lowering.rule import Build, Replacement, attribute_to, erase_if_dead
-from tessera.lowering.simplify import fold_block, key_of, merge_block, prune_block
+from tessera.lowering.simplify import key_of
 
 SUMS = ("add_any", "add")  # how cotangents of a value used twice are put together
-MOST_CANDIDATES = 64  # nodes tried as the first step of a backward
+MOST_CANDIDATES = 64  # values tried as the cotangent
+
+
+class Surroundings:
+    """What is known of a block while a rule runs over it.
+
+    Nodes keep their order while others are put between them, so positions are counted once.
+    """
+
+    def __init__(self, block: Block):
+        self.block = block
+
+    @cached_property
+    def _positions(self) -> dict[Operation, int]:
+        return {op: i for i, op in enumerate(self.block.ops)}
+
+    @cached_property
+    def _of_constants(self) -> dict[Any, Node]:
+        """The nodes that read constants alone, by what they compute."""
+        nodes = (op for op in self.block.ops if isinstance(op, Node))
+        alone = (op for op in nodes if all(isinstance(x.owner, Constant) for x in op.operands))
+        return {key_of(op, op.operands): op for op in alone}
+
+    def in_order(self, nodes: Collection[Node]) -> list[Node]:
+        """Returns nodes of the block in program order."""
+        places = self._positions
+        if all(node in places for node in nodes):
+            return sorted(nodes, key=places.__getitem__)
+        return [op for op in self.block.ops if isinstance(op, Node) and op in nodes]
+
+    def find(self, op: Node, inputs: Sequence[SSAValue]) -> Node | None:
+        """Returns the node that computes from these inputs what `op` does from its own."""
+        key = key_of(op, inputs)
+        if key is None:
+            return None
+        known = next((x for x in inputs if not isinstance(x.owner, Constant)), None)
+        if known is None:
+            found = self._of_constants.get(key)
+            return found if found is not None and found.parent is self.block else None
+        for use in known.uses:
+            node = use.operation
+            same = isinstance(node, Node) and node.name == op.name and node.parent is self.block
+            if same and key_of(node, node.operands) == key:
+                return node
+        return None
 
 
 @dataclass(frozen=True)
@@ -50,23 +93,21 @@ class _Backward:
     gradients: tuple[tuple[SSAValue, ...], ...]
 
 
-def replace_with_backward(found: Replacement, anchor: Node) -> bool:
+def replace_with_backward(found: Replacement, anchor: Node, around: Surroundings) -> bool:
     """Replaces what an idiom computes and its backward by the op and the op's backward.
 
     Returns whether the backward was there, whole, and nobody else reads what is between.
     """
-    steps = _steps(found.value, found.operands)
+    steps = around.in_order(_steps(found.value, found.operands))
     moving = tuple(i for i, x in enumerate(found.operands) if _moves(x))
     if not steps or not moving:
         return False
-    block = anchor.parent
-    assert block is not None
-    nodes_by_key = _index(block)
-    pattern = _Pattern.of(steps, found, moving)
-    backward = pattern.find(nodes_by_key, found)
-    if backward is None or not _is_whole(found, steps, backward):
+    # JAX adds up cotangents in the reverse of program order, so the steps are given in that.
+    pattern = pattern_of(steps, found.operands, found.value, moving)
+    backward = _find(pattern, found, around)
+    if backward is None or not _is_whole(found, steps, backward, around):
         return False
-    _put(found, anchor, moving, backward)
+    _put(found, anchor, moving, backward, around)
     return True
 
 
@@ -74,8 +115,8 @@ def _moves(x: SSAValue) -> bool:
     return jnp.issubdtype(jax_type(x).dtype, jnp.floating)
 
 
-def _steps(value: SSAValue, operands: Sequence[SSAValue]) -> list[Node]:
-    """Returns the nodes between operands and a value, in order; none if it depends on anything else."""
+def _steps(value: SSAValue, operands: Sequence[SSAValue]) -> dict[Node, None]:
+    """Returns the nodes between operands and a value; none if it depends on anything else."""
     wanted = set(operands)
     found: dict[Node, None] = {}
 
@@ -90,150 +131,60 @@ def _steps(value: SSAValue, operands: Sequence[SSAValue]) -> list[Node]:
             found[x.owner] = None
         return True
 
-    if not visit(value) or not found:
-        return []
-    return list(_in_order(found))  # JAX adds up cotangents in the reverse of program order
-
-
-def _index(block: Block) -> dict[Any, Node]:
-    """Returns the nodes of a block by what they compute from what."""
-    nodes = (op for op in block.ops if isinstance(op, Node))
-    keyed = ((key_of(op, op.operands), op) for op in nodes)
-    return {key: op for key, op in keyed if key is not None}
-
-
-# -- the backward as JAX writes it ---------------------------------------------------------------------
-
-
-@dataclass(frozen=True)
-class _Pattern:
-    """An idiom differentiated anew: a block from operands and cotangent to its value and gradients."""
-
-    block: Block
-    moving: tuple[int, ...]
-
-    @staticmethod
-    def of(steps: Sequence[Node], found: Replacement, moving: tuple[int, ...]) -> "_Pattern":
-        """Returns the pattern of the steps that compute a value from operands."""
-        forward = _as_function(steps, found)
-        types = tuple(jax_type(x) for x in found.operands)
-        assert steps[-1].equation is not None
-        with steps[-1].equation.ctx.manager:
-            traced = jax.make_jaxpr(_with_gradients(forward, moving))(types, jax_type(found.value))
-        return _Pattern(_block_of(traced), moving)
-
-    def find(self, nodes: Mapping[Any, Node], found: Replacement) -> _Backward | None:
-        """Returns where the pattern lies in a graph, its forward on the steps."""
-        known = dict(zip(self.block.args, found.operands, strict=False))
-        saved = _extend(known, self.block, nodes)
-        for ct in self._candidates(known):
-            placed = {**known, self.block.args[-1]: ct}
-            used = _extend(placed, self.block, nodes)
-            gradients = self._gradients(placed)
-            if used and any(gradients):
-                return _Backward(ct, frozenset(used), frozenset(saved), gradients)
-        return None
-
-    def _candidates(self, known: Mapping[SSAValue, SSAValue]) -> Iterator[SSAValue]:
-        """Yields values of the graph that may be the cotangent: what meets a known value as it does."""
-        unknown = self.block.args[-1]
-        tried: set[SSAValue] = set()
-        for use in unknown.uses:
-            first = use.operation
-            others = [x for x in first.operands if x is not unknown]
-            if not isinstance(first, Node) or not all(x in known for x in others) or not others:
-                continue
-            for other in known[others[0]].uses:
-                node = other.operation
-                same = node.name == first.name and len(node.operands) == len(first.operands)
-                ct = node.operands[use.index] if same else None
-                if ct is not None and ct.type == unknown.type and ct not in tried:
-                    tried.add(ct)
-                    yield ct
-                if len(tried) >= MOST_CANDIDATES:
-                    return
-
-    def _gradients(self, placed: Mapping[SSAValue, SSAValue]) -> tuple[tuple[SSAValue, ...], ...]:
-        end = self.block.last_op
-        assert isinstance(end, Return)
-        return tuple(_terms(x, placed) for x in end.operands[1:])
-
-
-def _with_gradients(forward: Any, moving: Sequence[int]) -> Any:
-    def run(operands: Sequence[Any], ct: Any) -> list[Any]:
-        def of_moving(*xs: Any) -> Any:
-            mixed = list(operands)
-            for i, x in zip(moving, xs, strict=True):
-                mixed[i] = x
-            return forward(*mixed)
-
-        value, pull = jax.vjp(of_moving, *(operands[i] for i in moving))
-        return [value, *pull(ct)]
-
-    return run
-
-
-def _as_function(steps: Sequence[Node], found: Replacement) -> Any:
-    """Returns the steps as a function of the operands, made of their own equations."""
-    atoms: dict[SSAValue, Any] = {x: Var(jax_type(x)) for x in found.operands}
-    invars = [atoms[x] for x in found.operands]
-    constants: list[tuple[Var, Any]] = []
-    equations = []
-    for node in steps:
-        for x in node.operands:
-            if isinstance(x.owner, Constant) and x not in atoms:
-                atoms[x] = _constant_atom(x.owner, constants)
-        assert node.equation is not None
-        outvars = [Var(v.aval) for v in node.equation.outvars]
-        atoms.update(zip(node.results, outvars, strict=True))
-        operands = [atoms[x] for x in node.operands]
-        equations.append(node.equation.replace(invars=operands, outvars=outvars))
-    jaxpr = compat.new_jaxpr([v for v, _ in constants], invars, [atoms[found.value]], equations)
-    arrays = [array for _, array in constants]
-    return lambda *xs: compat.evaluate(jaxpr, arrays, *xs)[0]
-
-
-def _constant_atom(op: Constant, constants: list[tuple[Var, Any]]) -> Any:
-    if isinstance(op.atom, Literal):
-        return op.atom
-    var = Var(op.aval)
-    constants.append((var, op.atom))
-    return var
-
-
-def _block_of(traced: Any) -> Block:
-    """Returns a traced function as a block, simplified as the graph it is looked for in has been."""
-    jaxpr, consts = compat.opened(traced)
-    block = Block(arg_types=[type_of(v.aval) for v in jaxpr.invars])
-    results = add_equations(block, jaxpr, consts, block.args)
-    block.add_op(Return.create(operands=results))
-    fold_block(block)
-    merge_block(block)
-    prune_block(block)
-    return block
+    return found if visit(value) else {}
 
 
 # -- looking it up -------------------------------------------------------------------------------------
 
 
-def _extend(placed: dict[SSAValue, SSAValue], block: Block, nodes: Mapping[Any, Node]) -> set[Node]:
+def _find(pattern: Block, found: Replacement, around: Surroundings) -> _Backward | None:
+    """Returns where a pattern lies in a graph, its forward on the steps it was made of."""
+    known = dict(zip(pattern.args, found.operands, strict=False))
+    saved = _extend(known, pattern, around)
+    end = pattern.last_op
+    assert isinstance(end, Return)
+    for ct in _candidates(pattern, known):
+        placed = {**known, pattern.args[-1]: ct}
+        used = _extend(placed, pattern, around)
+        gradients = tuple(_terms(x, placed) for x in end.operands[1:])
+        if used and any(gradients):
+            return _Backward(ct, frozenset(used), frozenset(saved), gradients)
+    return None
+
+
+def _candidates(pattern: Block, known: Mapping[SSAValue, SSAValue]) -> Iterator[SSAValue]:
+    """Yields values of the graph that may be the cotangent: what meets a known value as it does."""
+    unknown = pattern.args[-1]
+    tried: set[SSAValue] = set()
+    for use in unknown.uses:
+        first = use.operation
+        others = [x for x in first.operands if x is not unknown]
+        if not isinstance(first, Node) or not all(x in known for x in others) or not others:
+            continue
+        for other in known[others[0]].uses:
+            node = other.operation
+            same = node.name == first.name and len(node.operands) == len(first.operands)
+            ct = node.operands[use.index] if same else None
+            if ct is not None and ct.type == unknown.type and ct not in tried:
+                tried.add(ct)
+                yield ct
+            if len(tried) >= MOST_CANDIDATES:
+                return
+
+
+def _extend(placed: dict[SSAValue, SSAValue], pattern: Block, around: Surroundings) -> set[Node]:
     """Adds the values of a pattern whose operands are placed and that the graph computes too."""
     used: set[Node] = set()
-    for op in block.ops:
+    for op in pattern.ops:
         if not isinstance(op, Node) or op.results[0] in placed:
             continue
-        if not all(_is_known(x, placed) for x in op.operands):
-            continue
-        key = key_of(op, [placed.get(x, x) for x in op.operands])
-        match = nodes.get(key) if key is not None else None
-        if match is not None:
-            placed.update(zip(op.results, match.results, strict=True))
-            used.add(match)
+        # Constants are told by their value, wherever they stand.
+        if all(x in placed or isinstance(x.owner, Constant) for x in op.operands):
+            match = around.find(op, [placed.get(x, x) for x in op.operands])
+            if match is not None:
+                placed.update(zip(op.results, match.results, strict=True))
+                used.add(match)
     return used
-
-
-def _is_known(x: SSAValue, placed: Mapping[SSAValue, SSAValue]) -> bool:
-    return x in placed or isinstance(x.owner, Constant)  # constants are told by their value
 
 
 def _terms(value: SSAValue, placed: Mapping[SSAValue, SSAValue]) -> tuple[SSAValue, ...]:
@@ -247,13 +198,15 @@ def _terms(value: SSAValue, placed: Mapping[SSAValue, SSAValue]) -> tuple[SSAVal
     return tuple(x for part in parts for x in part) if all(parts) else ()
 
 
-def _is_whole(found: Replacement, steps: Sequence[Node], backward: _Backward) -> bool:
+def _is_whole(
+    found: Replacement, steps: Sequence[Node], backward: _Backward, around: Surroundings
+) -> bool:
     """Whether the steps are read by each other and by the backward alone, and sums can lose a term.
 
     What depends on constants alone, such as a mask, may be read by anyone.
     """
     inside = {*steps, *backward.nodes, *backward.saved}
-    moving = _dependent(found, [op for op in _in_order(inside) if op not in backward.nodes])
+    moving = _dependent(found, [op for op in around.in_order(inside) if op not in backward.nodes])
     for node in moving:
         for result in node.results:
             if result is not found.value and any(u.operation not in inside for u in result.uses):
@@ -272,12 +225,6 @@ def _dependent(found: Replacement, nodes: Iterable[Node]) -> list[Node]:
     return depend
 
 
-def _in_order(nodes: Collection[Node]) -> Iterator[Node]:
-    block = next(iter(nodes)).parent
-    assert block is not None
-    return (op for op in block.ops if isinstance(op, Node) and op in nodes)
-
-
 def _can_drop(term: SSAValue) -> bool:
     users = [use.operation for use in term.uses]
     return len(users) == 1 and users[0].name.removeprefix("jax.") in SUMS
@@ -286,7 +233,13 @@ def _can_drop(term: SSAValue) -> bool:
 # -- putting the op in its place -----------------------------------------------------------------------
 
 
-def _put(found: Replacement, anchor: Node, moving: tuple[int, ...], backward: _Backward) -> None:
+def _put(
+    found: Replacement,
+    anchor: Node,
+    moving: tuple[int, ...],
+    backward: _Backward,
+    around: Surroundings,
+) -> None:
     types = tuple(jax_type(x) for x in found.operands)
     assert anchor.equation is not None
     traced = _traced(
@@ -295,7 +248,7 @@ def _put(found: Replacement, anchor: Node, moving: tuple[int, ...], backward: _B
     jaxpr, consts = compat.opened(traced)
     block = Block()
     value, *gradients = add_equations(block, jaxpr, consts, [*found.operands, backward.ct])
-    first = next(_in_order(backward.nodes))
+    first = around.in_order(backward.nodes)[0]
     late: set[SSAValue] = {backward.ct}
     for op in tuple(block.ops):
         is_late = any(x in late for x in op.operands)
@@ -313,12 +266,12 @@ def _put(found: Replacement, anchor: Node, moving: tuple[int, ...], backward: _B
             erase_if_dead(node)
 
 
-@lru_cache(256)
+@lru_cache(KEPT)
 def _traced(
     build: Build, moving: tuple[int, ...], types: tuple[Any, ...], wanted: Any, context: Any
 ) -> Any:
     with context.manager:
-        return jax.make_jaxpr(_with_gradients(build, moving))(types, wanted)
+        return jax.make_jaxpr(with_gradients(build, moving))(types, wanted)
 
 
 def _replace_sum(terms: Sequence[SSAValue], gradient: SSAValue) -> None:

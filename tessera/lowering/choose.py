@@ -30,7 +30,7 @@ class Choice:
     reason: str
 
 
-def choose(module: ModuleOp, context: Context) -> None:
+def choose(module: ModuleOp, context: Context) -> bool:
     """Gives every group its `runs`, `reason`, tile and cost.
 
     tessera.schedule.fuse {pattern = "flash_attention"}
@@ -46,6 +46,7 @@ def choose(module: ModuleOp, context: Context) -> None:
             attributes |= {"seconds": cost.seconds(context.device)}
         for name, value in attributes.items():
             group.attributes[name] = schedule.to_attribute(value)
+    return True
 
 
 def groups_of(module: ModuleOp) -> Iterator[schedule.Group]:
@@ -149,7 +150,7 @@ def _block(size: int) -> int:
     return min(LARGEST_TILE, 1 << max(size - 1, 0).bit_length())
 
 
-def pipeline_loads(module: ModuleOp, context: Context) -> None:
+def pipeline_loads(module: ModuleOp, context: Context) -> bool:
     """Turns a fused product that reads several blocks along its inner axis into a software pipeline.
 
     "tessera.schedule.fuse"(%A, %B) {pattern = "matmul"}
@@ -158,9 +159,11 @@ def pipeline_loads(module: ModuleOp, context: Context) -> None:
     While a block is multiplied the next one is loaded; two buffers hold them.
     """
     del context
-    for group in tuple(groups_of(module)):
-        if isinstance(group, schedule.Fuse) and any(map(_has_long_inner_axis, nodes_of(group))):
-            _replace_by_pipeline(group)
+    fused = [group for group in groups_of(module) if isinstance(group, schedule.Fuse)]
+    long = [group for group in fused if any(map(_has_long_inner_axis, nodes_of(group)))]
+    for group in long:
+        _replace_by_pipeline(group)
+    return bool(long)
 
 
 def _has_long_inner_axis(node: Node) -> bool:

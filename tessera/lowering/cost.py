@@ -22,7 +22,8 @@ from tessera.core.primitive import EXPANSIONS
 CACHED = 4096
 FREE = frozenset(
     "broadcast_in_dim reshape squeeze expand_dims transpose iota rev slice concatenate pad copy "
-    "stop_gradient convert_element_type split stack gather dynamic_slice dynamic_update_slice select_n device_put".split()
+    "stop_gradient convert_element_type split stack gather dynamic_slice dynamic_update_slice select_n "
+    "device_put".split()
 )
 BODIES = ("jaxpr", "call_jaxpr", "body_jaxpr")
 

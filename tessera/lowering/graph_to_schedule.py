@@ -33,7 +33,8 @@ ELEMENTWISE = frozenset(
     "convert_element_type copy cos cosh digamma div eq erf erf_inv erfc exp exp2 expm1 floor ge gt "
     "imag integer_pow is_finite le lgamma log log1p logistic lt max min mul ne neg nextafter not or "
     "one_minus_square population_count pow real reduce_precision rem round rsqrt select_n shift_left "
-    "shift_right_arithmetic shift_right_logical sign sin sinh sqrt square stop_gradient sub tan tanh xor bitcast_convert_type".split()
+    "shift_right_arithmetic shift_right_logical sign sin sinh sqrt square stop_gradient sub tan tanh "
+    "xor bitcast_convert_type".split()
 )
 VIEWS = frozenset("broadcast_in_dim reshape squeeze expand_dims transpose iota rev".split())
 REDUCTIONS = frozenset(
@@ -77,7 +78,7 @@ class _Draft:
         self.members.add(node)
 
 
-def group(module: ModuleOp, context: Context) -> None:
+def group(module: ModuleOp, context: Context) -> bool:
     """Puts every node of a Graph module into a group and makes it a Schedule module."""
     del context
     for block in tuple(blocks_of(function_of(module))):
@@ -91,6 +92,7 @@ def group(module: ModuleOp, context: Context) -> None:
                 op.detach()
                 op.erase()
     module.attributes["level"] = builtin.StringAttr("schedule")
+    return True
 
 
 def kind_of(node: Node) -> str:

@@ -17,7 +17,7 @@ from xdsl.rewriter import InsertPoint, Rewriter
 from tessera.core import compat
 from tessera.core.errors import Code, CompileError
 from tessera.ir.graph import Node, blocks_of, function_of, jax_type
-from tessera.lowering.backward import replace_with_backward
+from tessera.lowering.backward import Surroundings, replace_with_backward
 from tessera.lowering.jaxpr_to_graph import add_equations
 from tessera.lowering.rule import (
     Build,
@@ -35,9 +35,14 @@ SHARED = "a step of it is read elsewhere too"
 WITH_BACKWARD = "with its backward"
 
 
-def apply_rule(rule: Rule, module: ModuleOp, context: Context) -> None:
-    """Applies a rule everywhere in a module, and records each place it was applied or declined."""
+def apply_rule(rule: Rule, module: ModuleOp, context: Context) -> bool:
+    """Applies a rule everywhere in a module, and records each place it was applied or declined.
+
+    Returns whether it was applied anywhere.
+    """
+    before = len(context.records)
     for block in blocks_of(function_of(module)):
+        around = Surroundings(block)
         for op in tuple(block.ops):
             if not isinstance(op, Node) or op.name not in rule.roots or op.parent is None:
                 continue
@@ -46,20 +51,21 @@ def apply_rule(rule: Rule, module: ModuleOp, context: Context) -> None:
             found = rule.match(op, context)
             if found is not None:
                 where = location_of(op)
-                found = _applied(found, op)
+                found = _applied(found, op, around)
                 reason = found.kept_because or found.reason
                 record = Record(rule.name, not found.kept_because, reason, where, found.nodes)
                 context.records.append(record)
+    return any(record.applied for record in context.records[before:])
 
 
-def _applied(found: Replacement, op: Node) -> Replacement:
+def _applied(found: Replacement, op: Node, around: Surroundings) -> Replacement:
     """Makes a replacement unless it says not to, and returns it with what came of it."""
     if found.kept_because:
         return found
     if not found.shared:
         replace(found, op)
         return found
-    if replace_with_backward(found, op):
+    if replace_with_backward(found, op, around):
         return changed(found, reason=WITH_BACKWARD)
     return changed(found, kept_because=SHARED)
 

@@ -16,44 +16,49 @@ from tessera.lowering.match import made_by, number, param
 from tessera.lowering.rule import Context, erase_if_dead
 
 
-def fold(module: ModuleOp, context: Context) -> None:
+def fold(module: ModuleOp, context: Context) -> bool:
     """Replaces a node that returns one of its operands by that operand.
 
     transpose [1, 0] (transpose [1, 0] x)  →  x;  x * 1, x / 1, max(-inf, x), a cast or shape it has  →  x
     """
     del context
-    for block in blocks_of(function_of(module)):
-        fold_block(block)
+    return _over_blocks(fold_block, module)
 
 
-def cse(module: ModuleOp, context: Context) -> None:
+def cse(module: ModuleOp, context: Context) -> bool:
     """Merges pure nodes that compute the same from the same.
 
     %1 = jax.exp %x;  %2 = jax.exp %x  →  %1 = jax.exp %x
     """
     del context
-    for block in blocks_of(function_of(module)):
-        merge_block(block)
+    return _over_blocks(merge_block, module)
 
 
-def dce(module: ModuleOp, context: Context) -> None:
+def dce(module: ModuleOp, context: Context) -> bool:
     """Removes nodes nobody reads, unless they have an effect beyond drawing random bits."""
     del context
-    for block in blocks_of(function_of(module)):
-        prune_block(block)
+    return _over_blocks(prune_block, module)
 
 
-def fold_block(block: Block) -> None:
-    """Folds the nodes of one block."""
+def _over_blocks(change: Callable[[Block], bool], module: ModuleOp) -> bool:
+    return any([change(block) for block in tuple(blocks_of(function_of(module)))])
+
+
+def fold_block(block: Block) -> bool:
+    """Folds the nodes of one block; returns whether there was one to fold."""
+    changed = False
     for op in tuple(block.ops):
         if not isinstance(op, Node) or op.equation is None or op.name not in IDENTITIES:
             continue
         if op.name == "jax.convert_element_type" and _retyped(op):
+            changed = True
             continue
         same = IDENTITIES[op.name](op)
         if same is not None and jax_type(same) == jax_type(op.results[0]):
             op.results[0].replace_all_uses_with(same)
             erase_if_dead(op)
+            changed = True
+    return changed
 
 
 def _retyped(op: Node) -> bool:
@@ -126,15 +131,19 @@ IDENTITIES: Mapping[str, Callable[[Node], SSAValue | None]] = {
 # -- common subexpressions -----------------------------------------------------------------------------
 
 
-def prune_block(block: Block) -> None:
-    """Removes the dead nodes of one block."""
+def prune_block(block: Block) -> bool:
+    """Removes the dead nodes of one block; returns whether there was one."""
+    changed = False
     for op in reversed(tuple(block.ops)):
         if isinstance(op, Node | Constant) and op.parent is not None:
             erase_if_dead(op)
+            changed = changed or op.parent is None
+    return changed
 
 
-def merge_block(block: Block) -> None:
-    """Merges the equal nodes of one block."""
+def merge_block(block: Block) -> bool:
+    """Merges the equal nodes of one block; returns whether there were any."""
+    changed = False
     first: dict[Any, Operation] = {}
     for op in tuple(block.ops):
         key = key_of(op, op.operands)
@@ -147,12 +156,14 @@ def merge_block(block: Block) -> None:
             ours.replace_all_uses_with(theirs)
         op.detach()
         op.erase()
+        changed = True
+    return changed
 
 
 def key_of(op: Operation, inputs: Iterable[SSAValue]) -> Any:
     """Returns what tells a pure node that reads these inputs from others, None if it may not be merged."""
     if isinstance(op, Constant):
-        return _constant_key(op)
+        return constant_key(op)
     if not isinstance(op, Node) or op.regions or effect_of(op) != "pure":
         return None
     operands = tuple(map(_identity, inputs))
@@ -168,10 +179,11 @@ def key_of(op: Operation, inputs: Iterable[SSAValue]) -> Any:
 
 def _identity(value: SSAValue) -> Any:
     """Returns what tells a value from others; equal constants are one value."""
-    return _constant_key(value.owner) if isinstance(value.owner, Constant) else id(value)
+    return constant_key(value.owner) if isinstance(value.owner, Constant) else id(value)
 
 
-def _constant_key(op: Constant) -> Any:
+def constant_key(op: Constant) -> Any:
+    """Returns what tells a constant from others: a number's value, an array's identity, and the type."""
     held = op.atom
     name = repr(np.asarray(held.val).item()) if isinstance(held, Literal) else id(held)
     return ("constant", name, op.aval, None if held is not None else id(op))
