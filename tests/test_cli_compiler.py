@@ -20,7 +20,8 @@ class Model:
 size = 3
 """
 TEXT = """\
-%0 = "tessera.graph.matmul"(%A, %B) {accumulate="fp32"} : (tensor<64x32xf32>, tensor<32x16xf32>) -> tensor<64x16xf32>
+%0 = "tessera.graph.matmul"(%A, %B) {accumulate="fp32"} \
+: (tensor<64x32xf32>, tensor<32x16xf32>) -> tensor<64x16xf32>
 %1 = jax.exp %0 : (tensor<64x16xf32>) -> tensor<64x16xf32>
 %2 = jax.exp %0 : (tensor<64x16xf32>) -> tensor<64x16xf32>
 %3 = jax.add %1, %2 : (tensor<64x16xf32>, tensor<64x16xf32>) -> tensor<64x16xf32>
@@ -31,7 +32,9 @@ def invoke(*arguments: str, text: str | None = None):
     return CliRunner().invoke(cli.app, list(arguments), input=text)
 
 
-@pytest.mark.parametrize("level", ["jaxpr", "captured", "graph", "schedule", "tile", "stablehlo", "hlo"])
+@pytest.mark.parametrize(
+    "level", ["jaxpr", "captured", "graph", "schedule", "tile", "stablehlo", "hlo"]
+)
 def test_every_level_of_a_function_is_printed(level):
     shown = invoke("inspect", "jax.nn:softmax", "--shape", "8x16:bf16", "--emit", level)
     assert shown.exit_code == 0, shown.exception

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
+import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -286,8 +287,6 @@ def test_a_program_is_traced_once_for_a_signature():
 
 
 def test_equinox_modules_are_arguments_as_they_are():
-    import equinox as eqx
-
     model = eqx.nn.MLP(8, 2, 16, 2, activation=jax.nn.gelu, key=jax.random.key(0))
     dropout = eqx.nn.Dropout(0.5, inference=True)
 

@@ -10,6 +10,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from matplotlib.image import imread
 from rich.console import Console
 
 from tessera.demo import comparison, figures, main_job, report, training
@@ -56,8 +57,6 @@ def test_a_run_that_reaches_its_targets_ends_with_zero(tiny: tuple[int, str, Pat
 
 
 def test_the_figures_are_written_and_show_something(tiny: tuple[int, str, Path]):
-    from matplotlib.image import imread
-
     for name in ("flow.png", "fields.png", "training.png"):
         image = imread(tiny[2] / name)
         assert min(image.shape[:2]) > 500, name

@@ -4,6 +4,7 @@ import math
 from collections.abc import Callable
 from typing import Any
 
+import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -145,8 +146,6 @@ def flax_nnx(q: Array, k: Array, v: Array) -> Array:
 
 
 def equinox_layer(x: Array) -> Array:
-    import equinox as eqx
-
     layer = eqx.nn.MultiheadAttention(H, 2 * D, key=jax.random.key(3))
     mask = jnp.tril(jnp.ones((T, T), bool))
     return jax.vmap(lambda x: layer(x, x, x, mask=mask))(x)

@@ -6,6 +6,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
+import optax
 import pytest
 import scipy.special
 from golden_text import assert_golden
@@ -67,14 +68,10 @@ def _assert_close(got: Any, wanted: Any, dtype: Any) -> None:
 
 
 def optax_integer(x: Array, y: Array) -> Array:
-    import optax
-
     return optax.softmax_cross_entropy_with_integer_labels(x, y).mean()
 
 
 def optax_soft(x: Array, y: Array) -> Array:
-    import optax
-
     return optax.softmax_cross_entropy(x, _one_hot(x, y)).mean()
 
 
@@ -114,8 +111,6 @@ def logsumexp_by_hand(x: Array, y: Array) -> Array:
 
 
 def two_leading_axes(x: Array, y: Array) -> Array:
-    import optax
-
     x, y = x.reshape(2, 3, CLASSES), y.reshape(2, 3)
     return optax.softmax_cross_entropy_with_integer_labels(x, y).mean()
 
@@ -172,8 +167,6 @@ def _gradient(module: Any) -> Function:
 
 def test_soft_labels_have_gradients_too():
     def smoothed(x: Array, y: Array) -> Array:
-        import optax
-
         return optax.softmax_cross_entropy(x, y).mean()
 
     x, y = _logits(), jax.nn.softmax(_logits()[::-1])

@@ -2,8 +2,8 @@
 
 There the steps of an idiom are read twice: by what follows, and by the derivative. Raising the result alone
 would leave all of them in place. But how JAX differentiates those steps is known: the steps found are
-differentiated again, by JAX, and each equation of their backward is looked up in the graph. Where all of it is
-there, the forward is replaced by the op and the backward by the op's own.
+differentiated again, by JAX, and each equation of their backward is looked up in the graph. Where all of it
+is there, the forward is replaced by the op and the backward by the op's own.
 
     p = softmax q k^T;  o = p v            o, L = flash_attention_forward q k v
     …                                 →    …
@@ -72,8 +72,9 @@ class Surroundings:
             return found if found is not None and found.parent is self.block else None
         for use in known.uses:
             node = use.operation
-            same = isinstance(node, Node) and node.name == op.name and node.parent is self.block
-            if same and key_of(node, node.operands) == key:
+            if not isinstance(node, Node) or node.name != op.name or node.parent is not self.block:
+                continue
+            if key_of(node, node.operands) == key:
                 return node
         return None
 
@@ -139,7 +140,7 @@ def _steps(value: SSAValue, operands: Sequence[SSAValue]) -> dict[Node, None]:
 
 def _find(pattern: Block, found: Replacement, around: Surroundings) -> _Backward | None:
     """Returns where a pattern lies in a graph, its forward on the steps it was made of."""
-    known = dict(zip(pattern.args, found.operands, strict=False))
+    known: dict[SSAValue, SSAValue] = dict(zip(pattern.args, found.operands, strict=False))
     saved = _extend(known, pattern, around)
     end = pattern.last_op
     assert isinstance(end, Return)

@@ -1,7 +1,7 @@
 """The backward of an idiom as JAX writes it: a block of nodes to be looked for in a graph.
 
-The steps that compute a value from operands are put together into a function, from their own equations, and JAX
-differentiates it. Two layers of a model have the same steps, so they share the block.
+The steps that compute a value from operands are put together into a function, from their own equations, and
+JAX differentiates it. Two layers of a model have the same steps, so they share the block.
 """
 
 from collections.abc import Callable, Sequence
@@ -118,9 +118,7 @@ def with_gradients(
     return run
 
 
-def _as_function(
-    steps: Sequence[Step], types: Sequence[Any], value: Source
-) -> Callable[..., Any]:
+def _as_function(steps: Sequence[Step], types: Sequence[Any], value: Source) -> Callable[..., Any]:
     """Returns the steps as a function of the operands."""
     invars = [Var(aval) for aval in types]
     made: list[list[Var]] = []

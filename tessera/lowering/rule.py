@@ -37,8 +37,8 @@ class Replacement:
     """A value and what is to compute it: `build(*operands)`, a hashable function of arrays to one array.
 
     `nodes` counts the equations replaced. `kept_because` is the reason not to replace them, empty where there
-    is none. `shared` says that something else reads what is between operands and value: then the replacement is
-    made only if that is the derivative, whose place the op's own backward takes.
+    is none. `shared` says that something else reads what is between operands and value: then the replacement
+    is made only if that is the derivative, whose place the op's own backward takes.
     """
 
     value: SSAValue
@@ -52,7 +52,7 @@ class Replacement:
 
 @dataclass(frozen=True)
 class Build:
-    """What a replacement computes, as a value: two partials of one function with equal arguments are equal."""
+    """What a replacement computes: a partial that equals another of the same function and arguments."""
 
     function: Callable[..., jax.Array]
     arguments: tuple[Any, ...] = ()

@@ -41,7 +41,8 @@ def dce(module: ModuleOp, context: Context) -> bool:
 
 
 def _over_blocks(change: Callable[[Block], bool], module: ModuleOp) -> bool:
-    return any([change(block) for block in tuple(blocks_of(function_of(module)))])
+    # A list: every block is to be changed, also after the first in which something was found.
+    return True in [change(block) for block in tuple(blocks_of(function_of(module)))]
 
 
 def fold_block(block: Block) -> bool:
