@@ -20,11 +20,11 @@ from tessera.core.numerics import tolerance
 from tessera.ir.graph import Node
 from tessera.lowering.cost import Device
 from tessera.lowering.graph_to_jaxpr import emit
-from tessera.lowering.idioms.attention import ATTENTION, NARROW, SHARDED, SHARED, UNLIKE
+from tessera.lowering.idioms.attention import ATTENTION, NARROW, SHARDED, UNLIKE
 from tessera.lowering.idioms.attention_reading import BIASED, CHANGED
 from tessera.lowering.idioms.softmax import SOFTMAX
 from tessera.lowering.jaxpr_to_graph import capture
-from tessera.lowering.rewrite import Context, Record, apply_rule
+from tessera.lowering.rewrite import SHARED, Context, Record, apply_rule
 from tessera.lowering.simplify import cse, dce, fold
 
 OP = "tessera.graph.flash_attention"

@@ -93,7 +93,8 @@ class _Walk:
         if _was_checked(op):
             return
         try:
-            op.verify(verify_nested_ops=False)
+            if not isinstance(op, ModuleOp):  # what it would check, what is visible where, is checked here
+                op.verify(verify_nested_ops=False)
             if isinstance(op, graph.Func):
                 _check_function(op)
         except CompileError as error:
@@ -129,6 +130,8 @@ class _Walk:
 
 def _was_checked(op: Operation) -> bool:
     """Returns whether JAX checked an op when it traced it; what ends a block or has regions is looked at."""
+    if isinstance(op, graph.Constant):
+        return op.atom is not None
     captured = isinstance(op, graph.Node) and op.equation is not None
     return captured and not op.regions and op.next_op is not None
 
