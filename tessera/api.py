@@ -101,8 +101,8 @@ class Compiled(Generic[P, R]):
     def inspect(self, level: str, *args: Any, target: str | None = None, **kwargs: Any) -> str:
         """Returns the text of a level, for arguments (arrays or their types) or for the last call.
 
-        Levels: jaxpr, captured (Graph before any pass), graph, schedule, tile (the program of every group that
-        has one, and what executes it), stablehlo, hlo (optimised by XLA).
+        Levels: jaxpr, captured (Graph before any pass), graph, schedule, tile (the program of every group
+        that has one, and what executes it), stablehlo, hlo (optimised by XLA).
         Raises `E_GRAPH_INVALID` for another word, or without arguments and without a call before.
         """
         if level not in LEVELS:
@@ -296,8 +296,8 @@ def export_mlir(
 ) -> None:
     """Writes the MLIR of one call of a function to a file.
 
-    `dialect` is "stablehlo", or a level of Tessera's own: "graph", "schedule", "tile". `args` are arrays or their
-    types. Raises `E_GRAPH_INVALID` for another dialect.
+    `dialect` is "stablehlo", or a level of Tessera's own: "graph", "schedule", "tile". `args` are arrays or
+    their types. Raises `E_GRAPH_INVALID` for another dialect.
     """
     dialects = ("stablehlo", "graph", "schedule", "tile")
     if dialect not in dialects:

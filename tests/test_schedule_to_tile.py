@@ -127,7 +127,11 @@ def test_an_epilogue_from_the_graph_is_spliced_before_the_store():
     assert len(kernels(tiles)) == 1
 
 
-@pytest.mark.parametrize("function", [jnp.exp, jnp.log, lambda x: 1 / x, jnp.cos], ids=str)
+@pytest.mark.parametrize(
+    "function",
+    [jnp.exp, jnp.log, lambda x: 1 / x, jnp.cos],
+    ids=["exp", "log", "reciprocal", "cos"],
+)
 def test_a_prologue_adds_nothing_beyond_the_inner_axis(function):
     """Beyond the axis a load gives 0, of which a log is -inf: what is summed must not see it."""
     x = jnp.asarray(np.abs(array(20, 70)) + 0.5, "float32")
@@ -164,7 +168,11 @@ def test_heads_split_off_a_product_are_stored_where_they_belong():
     assert_programs_equal(f, x, w, loose=5)
 
 
-@pytest.mark.parametrize("f", [lambda x, w: x @ w, lambda x, w: jax.nn.silu(x @ w) * 2], ids=str)
+@pytest.mark.parametrize(
+    "f",
+    [lambda x, w: x @ w, lambda x, w: jax.nn.silu(x @ w) * 2],
+    ids=["product", "product_with_silu"],
+)
 @pytest.mark.parametrize("left", [(70,), (33, 70), (2, 3, 33, 70)], ids=str)
 def test_a_product_left_as_written_has_a_program_too(f, left):
     x, w = jnp.asarray(array(*left), "float32"), jnp.asarray(array(70, 9), "float32") / 8

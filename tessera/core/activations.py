@@ -71,9 +71,7 @@ def _twice_normal_cdf_reference(x: jax.Array) -> jax.Array:
 
 # An op of its own, so that its derivative is the density: JAX 0.12.0 cannot differentiate erfc inside
 # shard_map, and its Taylor mode cannot pass a custom_jvp.
-_twice_normal_cdf = Op(
-    _twice_normal_cdf_reference, parse("*b -> *b"), "float", "twice_normal_cdf"
-)
+_twice_normal_cdf = Op(_twice_normal_cdf_reference, parse("*b -> *b"), "float", "twice_normal_cdf")
 
 
 @_twice_normal_cdf.def_jvp

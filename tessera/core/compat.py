@@ -51,6 +51,12 @@ def varying_axes(x: Any) -> frozenset[str]:
     return frozenset(jax.typeof(x).mat.varying)
 
 
+def manual_axes() -> tuple[str, ...]:
+    """Returns the mesh axes over which the code here runs once per shard (none outside `shard_map`)."""
+    mesh = jax.sharding.get_abstract_mesh()
+    return tuple(mesh.manual_axes)
+
+
 def explicitly_sharded(aval: Any) -> bool:
     """Returns whether a type names mesh axes of an Explicit mesh."""
     spec = aval.sharding.spec
@@ -200,7 +206,8 @@ def is_plain_call(equation: Any) -> bool:
 def in_scope_of(equation: Any, caller: Any) -> Any:
     """Returns an equation as if the call it was found in were not there.
 
-    It gets the named scopes of its caller before its own, and, where it came from JAX alone, the caller's line.
+    It gets the named scopes of its caller before its own and, where it came from JAX alone, the caller's
+    line.
     """
     outer, inner = caller.source_info, equation.source_info
     traceback = inner.traceback if source_info_util.summarize(inner) else outer.traceback

@@ -7,6 +7,7 @@ x = dist.tensor((1024, 1024), layout=dist.ShardSpec(("row",), ("dp",)), mesh=mes
 `layout=` and `mesh=`, and are not in `__all__`.
 """
 
+from tessera.dist.collectives import all_reduce, spmd
 from tessera.dist.mesh import Mesh, current_mesh, world_size
 from tessera.dist.mesh import reachable_mesh as reachable_mesh
 from tessera.dist.shard import Layout, Replicate, ShardSpec, shard
@@ -21,10 +22,12 @@ __all__ = [
     "Replicate",
     "ShardSpec",
     "ShardTable",
+    "all_reduce",
     "current_mesh",
     "inspect",
     "shard",
     "sharding_valid",
+    "spmd",
     "tensor",
     "tensor_like",
     "world_size",

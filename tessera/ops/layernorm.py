@@ -171,8 +171,8 @@ def _block_gradients(
 ) -> tuple[jax.Array, jax.Array, jax.Array]:
     """Returns dx and the sums dw, db of a block of rows.
 
-    On CPU a sum along rows is fastest as a matrix product; one over rows gains a tenth, and costs XLA more time
-    to compile than the rest of the backward.
+    On CPU a sum along rows is fastest as a matrix product; one over rows would gain a tenth, and cost XLA
+    more time to compile than the rest of the backward.
     """
     dtype = numerics.accumulator(x.dtype)
     n = x.shape[-1]

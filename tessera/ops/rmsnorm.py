@@ -121,7 +121,7 @@ def _dots(x: jax.Array, weight: jax.Array | None, scale: jax.Array, ct: jax.Arra
 def _block_gradients(
     weight: jax.Array | None, x: jax.Array, scale: jax.Array, ct: jax.Array
 ) -> tuple[jax.Array, jax.Array]:
-    """Returns dx and the sum dw of a block of rows. On CPU a sum along rows is fastest as a matrix product."""
+    """Returns dx and the sum dw of a block of rows. On CPU a row's sum is fastest as a matrix product."""
     dtype = numerics.accumulator(x.dtype)
     n = x.shape[-1]
     scale, dy = scale.astype(dtype), ct.astype(dtype)
