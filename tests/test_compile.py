@@ -352,6 +352,15 @@ def test_the_program_bears_the_functions_name():
     assert "@swish_squared(%x:" in ts.inspect(swish_squared, "graph", X)
 
 
+def test_arguments_keep_their_names_in_the_text():
+    def function(params, x_1, ψ):
+        return params["w"][0] * x_1 + ψ
+
+    text = ts.inspect(function, "graph", {"w": [X]}, X, X)
+    assert "(%params.w.0: tensor<8x8xf32>, %x.1: tensor<8x8xf32>, %0: tensor<8x8xf32>)" in text
+    assert ts.ir.to_text(ts.ir.parse(text)) == text
+
+
 def test_named_scopes_survive_compilation():
     def function(x):
         with jax.named_scope("outer"):

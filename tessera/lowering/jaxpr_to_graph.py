@@ -261,10 +261,19 @@ def _shown_value(value: Any, aval: Any) -> Attribute:
 def _argument_names(known: Sequence[str | None], count: int) -> Iterator[str | None]:
     taken: set[str] = set()
     for i in range(count):
-        name = _identifier(known[i] or "_") if i < len(known) else ""
-        fresh = bool(name) and name not in taken and not name.isdigit()
+        name = _value_name(known[i] or "") if i < len(known) else ""
+        fresh = name not in taken and (name[:1].isalpha() or name[:1] == "_")
         taken.add(name)
         yield name if fresh else None
+
+
+def _value_name(text: str) -> str:
+    """Returns an argument's name as one of the IR: `params[0]['w']` as `params.0.w`.
+
+    A name that ends in _1 would lose that where it is printed, to number values of one name.
+    """
+    ascii_name = re.sub(r"\W+", ".", text, flags=re.ASCII).strip(".")
+    return re.sub(r"_(\d+)$", r".\1", ascii_name)
 
 
 def _identifier(text: str) -> str:
