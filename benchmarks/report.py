@@ -59,6 +59,10 @@ TARGETS: dict[str, tuple[tuple[str, Target], ...]] = {
         ("matmul", Target(0.95)),
         ("softmax", Target(0.95)),
         ("rmsnorm", Target(0.95)),
+        ("Equinox block T=2048", Target(1.3)),
+        ("Flax block T=2048", Target(1.3)),
+        ("model", Target(0.97)),
+        ("compile of T=256", Target(1 / 1.2)),
     ),
     "jax.hessian": (
         ("laplacian d=2 ", Target(1.5)),
@@ -67,6 +71,7 @@ TARGETS: dict[str, tuple[tuple[str, Target], ...]] = {
         ("parameter gradient d=2 ", Target(1.6)),
         ("parameter gradient d=3 ", Target(3)),
     ),
+    "trace": (("capture", Target(extra_ms=3000)),),
     "import jax": (("import", Target(extra_ms=150)),),
 }
 HEADER = (

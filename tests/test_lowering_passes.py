@@ -1,6 +1,7 @@
 """The passes one by one: what they change, that they keep values, and how the driver reports."""
 
 import jax
+import jax.extend.core
 import jax.numpy as jnp
 import numpy as np
 import pytest
@@ -20,7 +21,8 @@ from tessera.lowering import (
     passes_named,
     run_passes,
 )
-from tessera.lowering.choose import groups_of, nodes_of
+from tessera.lowering.choose import groups_of, nodes_of, signature_of
+from tessera.lowering.graph_to_jaxpr import emit
 from tessera.lowering.jaxpr_to_graph import capture
 from tessera.lowering.rule import Context
 
@@ -181,6 +183,21 @@ def test_flops_and_bytes_of_a_product_are_counted():
     assert group.flops.value.data == 2 * 3 * 4 * 5
     assert group.bytes is not None
     assert group.bytes.value.data == 4 * (12 + 20 + 15)
+
+
+def test_a_measured_choice_overrules_the_rule_and_is_what_runs():
+    q = np.ones((1, 2, 512, 16), np.float32)
+    module = capture(jax.make_jaxpr(ts.op.flash_attention)(q, q, q))
+    (node,) = [op for op in module.walk() if op.name == "tessera.graph.flash_attention"]
+    table = {signature_of(node, "cpu"): "reference"}
+    for found, word in ((table, "xla"), ({}, "tiles")):
+        module = capture(jax.make_jaxpr(ts.op.flash_attention)(q, q, q))
+        run_passes(module, Context(CPU, found), SCHEDULE_PASSES)
+        runs = [g.runs.data for g in groups_of(module) if g.pattern.data == "flash_attention"]
+        assert runs == [word]
+        traced = emit(module)
+        text = jax.jit(jax.extend.core.jaxpr_as_fun(traced)).lower(q, q, q).as_text()
+        assert ("while" in text) == (word == "tiles")
 
 
 # -- the driver ----------------------------------------------------------------------------------------

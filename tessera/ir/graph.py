@@ -192,6 +192,14 @@ def _integers(node: Node) -> dict[str, int]:
     return {k: v.value.data for k, v in found if isinstance(v, builtin.IntegerAttr)}
 
 
+def pin(node: Node, algorithm: str) -> None:
+    """Fixes the formulation a Tessera op is lowered with: the one thing a pass sets on a node it keeps."""
+    assert node.equation is not None
+    params = {**node.equation.params, "algorithm": algorithm}
+    node.equation = node.equation.replace(params=params)
+    node.attributes["algorithm"] = builtin.StringAttr(algorithm)
+
+
 def function_of(module: ModuleOp) -> Func:
     """Returns the one function of a captured module."""
     functions = [op for op in module.body.block.ops if isinstance(op, Func)]

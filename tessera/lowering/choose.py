@@ -11,9 +11,10 @@ from typing import Any
 from xdsl.dialects.builtin import ModuleOp, TensorType
 from xdsl.ir import Operation
 
-from tessera.core.op import registered_op
+from tessera.core.op import REFERENCE, registered_op
 from tessera.ir import schedule
-from tessera.ir.graph import Node, function_of
+from tessera.ir.graph import Node, function_of, pin
+from tessera.ir.types import type_of
 from tessera.lowering.cost import Cost, bytes_of, flops_of
 from tessera.lowering.graph_to_schedule import kind_of
 from tessera.lowering.rule import Context
@@ -114,6 +115,10 @@ def _op_choice(node: Node, context: Context) -> Choice:
     if node.short_name.endswith("_tangent"):
         return Choice("xla", "the tangent map of an op, linear")
     op = registered_op(name)
+    measured = context.table.get(signature_of(node, context.device.platform))
+    if measured is not None:
+        pin(node, measured)
+        return Choice("xla" if measured == REFERENCE else measured, "measured fastest here")
     types = [v.aval for v in node.equation.invars]
     found = op.algorithm_for(context.device.platform, types, node.equation.params, split=False)
     if found is not None:
@@ -122,6 +127,13 @@ def _op_choice(node: Node, context: Context) -> Choice:
         return Choice("xla", f"XLA's own lowering of {name} is the fastest known")
     others = ", ".join(op.algorithms)
     return Choice("xla", f"too small, or not on {context.device.platform}, for {name}'s {others}")
+
+
+def signature_of(node: Node, platform: str) -> str:
+    """Returns what a measurement of an op is filed under: its name, its operands' types, the platform."""
+    assert node.equation is not None
+    types = ", ".join(str(type_of(v.aval)) for v in node.equation.invars)
+    return f"{node.short_name}({types}) on {platform}"
 
 
 # -- tiles ---------------------------------------------------------------------------------------------

@@ -1,6 +1,6 @@
 """What a rule is: it finds an idiom in a graph and says what should compute it instead."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
@@ -26,9 +26,13 @@ class Record:
 
 @dataclass
 class Context:
-    """What a pass may ask: the device compiled for. What it leaves: records."""
+    """What a pass may ask: the device compiled for, and what was measured. What it leaves: records.
+
+    `table` has, by the signature of an op with its operands' types, the formulation found fastest.
+    """
 
     device: Device
+    table: Mapping[str, str] = field(default_factory=dict[str, str])
     records: list[Record] = field(default_factory=list[Record])
 
 
