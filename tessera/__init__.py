@@ -68,6 +68,8 @@ def __getattr__(name: str) -> Any:
     if name in _FUNCTIONS:
         found = getattr(importlib.import_module("tessera.api"), name)
     elif name in _MODULES:
+        if name == "ir":
+            importlib.import_module("tessera.ops")  # text is verified against the ops there are
         found = importlib.import_module(_MODULES[name])
     else:
         raise AttributeError(f"module 'tessera' has no attribute {name!r}")

@@ -5,6 +5,8 @@ your function ─▶ jaxpr ─▶ Graph ─▶ Schedule ─▶ jaxpr ─▶ Stab
 
 import functools
 import inspect as python_inspect
+import keyword
+import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -90,8 +92,9 @@ class Compiled(Generic[P, R]):
     def __call__(self, *args: P.args, **kwargs: P.kwargs) -> R:
         """Runs the program compiled for the types of the arguments, compiling it if there is none."""
         structure, arrays = self._split(args, kwargs)
+        out = self._jitted(structure, *arrays)
         self._last = (structure, tuple(map(jax.typeof, arrays)))
-        return self._unwrapped(self._jitted(structure, *arrays))
+        return self._unwrapped(out)
 
     def _unwrapped(self, out: Any) -> Any:
         return jax.tree.map(lambda x: x.value if isinstance(x, Static) else x, out, is_leaf=_static)
@@ -113,7 +116,8 @@ class Compiled(Generic[P, R]):
             )
         structure, types = self._signature(args, kwargs)
         if level in ("stablehlo", "hlo"):
-            lowered = self._jitted.lower(structure, *types)
+            traced = self._jitted.trace(structure, *types)
+            lowered = traced.lower(lowering_platforms=_platforms(target or self._target, level))
             return lowered.as_text() if level == "stablehlo" else str(lowered.compile().as_text())
         traced = self._trace(structure, types)
         if level == "jaxpr":
@@ -219,8 +223,9 @@ class Compiled(Generic[P, R]):
             found.append(result)
             return leaves
 
-        jaxpr = jax.make_jaxpr(flat)(*types)
         names = names_of(self._parameters, structure.fill(types), structure)
+        _pose_as(flat, self._function, names)
+        jaxpr = jax.make_jaxpr(flat)(*types)
         return Traced(self.name, jaxpr, tuple(names), found[0])
 
 
@@ -349,12 +354,38 @@ def _with_statics(result: Structure, arrays: Sequence[Any]) -> Any:
     return jax.tree.map(lambda x: x if id(x) in dynamic else Static(x), filled)
 
 
+def _platforms(target: str | None, level: str) -> tuple[str, ...] | None:
+    """Returns the platforms to lower for, None for this machine's; XLA optimises for that one alone."""
+    here = peaks.device().platform
+    if target is None or peaks.device(target).platform == here:
+        return None
+    if level == "hlo":
+        raise CompileError(
+            Code.E_TARGET_CODEGEN,
+            f"inspect: XLA optimises for {here}, this machine's platform, and not for {target}.",
+            hints='level "stablehlo" shows the program for another platform',
+        )
+    return (target,)
+
+
 def _named(function: Callable[..., Any], name: str) -> Callable[..., Any]:
     def run(*args: Any) -> Any:
         return function(*args)
 
     run.__name__ = name  # as profiles and StableHLO show it
     return run
+
+
+def _pose_as(flat: Any, function: Callable[..., Any], names: Sequence[str]) -> None:
+    """Makes errors met while tracing `flat` speak of the user's function and arguments."""
+    parameter = python_inspect.Parameter
+    words = [re.sub(r"\W+", "_", name).strip("_") for name in names]
+    unique = len(set(words)) == len(words) and all(word.isidentifier() for word in words)
+    if unique and not any(map(keyword.iskeyword, words)):
+        parameters = [parameter(word, parameter.POSITIONAL_ONLY) for word in words]
+        flat.__signature__ = python_inspect.Signature(parameters)
+    flat.__name__ = _name_of(function)
+    flat.__wrapped__ = function
 
 
 def _static(x: Any) -> bool:
@@ -370,7 +401,9 @@ def _padded(names: Sequence[str], count: int) -> list[str]:
 
 
 def _name_of(function: Callable[..., Any]) -> str:
-    return getattr(function, "__name__", type(function).__name__)
+    if isinstance(function, functools.partial):
+        return _name_of(function.func)
+    return function.__name__ if "__name__" in dir(function) else type(function).__name__
 
 
 def _parameter_names(function: Callable[..., Any]) -> tuple[str, ...]:

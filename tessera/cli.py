@@ -47,7 +47,7 @@ def options(
         typer.Option("--version", help="Print the version.", callback=show_version, is_eager=True),
     ] = False,
 ) -> None:
-    """Fused JAX ops: the demo, a look at this machine, a way to start programs faster."""
+    """Fused JAX ops and their compiler: levels of a function, the demo, a look at this machine."""
     del version  # its callback has acted already
     if debug:
         os.environ[DEBUG_VARIABLE] = "1"
@@ -103,10 +103,10 @@ def inspect_function(
 ) -> None:
     """Prints one level of a function: jaxpr, captured, graph, schedule, tile, stablehlo, hlo, or explain."""
     from tessera import api, ir
-    from tessera.command import find_function, type_named
+    from tessera.command import find_function, types_of
 
     found = find_function(function)
-    types = [type_named(text) for text in shape or []]
+    types = types_of(found, shape or [])
     if emit == "explain":
         terminal().print(api.explain(found)(*types))
         return
@@ -118,7 +118,10 @@ def inspect_function(
 def opt(
     file: Annotated[Path, typer.Argument(help="IR text of any level; - reads standard input.")],
     passes: Annotated[
-        str, typer.Option("-p", "--passes", help="Names of passes, comma-separated.")
+        str,
+        typer.Option(
+            "-p", "--passes", help="Comma-separated: cse, dce, fuse, choose-configs, pipeline."
+        ),
     ] = "",
     generic: Annotated[bool, typer.Option("--generic", help="MLIR's generic form.")] = False,
 ) -> None:
@@ -159,7 +162,8 @@ def complain(message: str) -> None:
 def one_line(error: Exception) -> str:
     """Returns an error on one line: message, code and hints of a Tessera error, else type and text."""
     if isinstance(error, TesseraError):
-        text = "; ".join([f"{error.message} [{error.code.value}]", *error.hints])
+        hints = f" ({'; '.join(error.hints)})" if error.hints else ""
+        text = f"{error.message}{hints} [{error.code.value}]"
     else:
         text = f"{type(error).__name__}: {error}"
     return " ".join(text.split())

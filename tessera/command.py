@@ -2,6 +2,7 @@
 
 import importlib
 import importlib.util
+import inspect
 import re
 import sys
 from collections.abc import Callable, Sequence
@@ -14,7 +15,7 @@ from tessera import ops as ops  # the verifier checks text against the ops that 
 from tessera.core import numerics
 from tessera.core.errors import Code, CompileError
 from tessera.ir import parse, to_text
-from tessera.lowering import passes_named, run_passes
+from tessera.lowering import TEXT_PASSES, passes_named, run_passes
 from tessera.lowering.rule import Context
 from tessera.runtime import peaks
 
@@ -57,9 +58,24 @@ def type_named(text: str) -> jax.ShapeDtypeStruct:
     return jax.ShapeDtypeStruct(shape, numerics.dtype(word or "fp32", "inspect: --shape"))
 
 
+def types_of(function: Callable[..., Any], texts: Sequence[str]) -> list[jax.ShapeDtypeStruct]:
+    """Returns the types of a function's arguments from words; raises `E_GRAPH_INVALID` if there are none."""
+    parameters = inspect.signature(function).parameters.values()
+    if not texts and any(p.default is p.empty for p in parameters):
+        names = ", ".join(p.name for p in parameters if p.default is p.empty)
+        raise _invalid(f"no type is given for {names}", "--shape 8x128 for each, in order")
+    return [type_named(text) for text in texts]
+
+
 def run_passes_on_text(text: str, name: str, passes: Sequence[str], *, generic: bool) -> str:
     """Returns IR text after passes; errors name file, line and column, or the pass."""
     steps = passes_named(passes)
+    beyond = [step.name for step in steps if step.name not in TEXT_PASSES]
+    if beyond:
+        raise _invalid(
+            f"pass {beyond[0]!r} rewrites equations, of which a text does not say every parameter",
+            f"passes over text: {', '.join(TEXT_PASSES)}; the others run in tessera inspect",
+        )
     module = parse(text, name)
     run_passes(module, Context(peaks.device()), steps)
     return to_text(module, generic=generic)

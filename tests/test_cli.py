@@ -92,7 +92,7 @@ class TestFailures:
         [
             (
                 CompileError(Code.E_GRAPH_INVALID, "demo: no such case", hints="use another"),
-                "tessera: demo: no such case [E_GRAPH_INVALID]; use another",
+                "tessera: demo: no such case (use another) [E_GRAPH_INVALID]",
             ),
             (OSError("disk\nfull"), "tessera: OSError: disk full"),
             (ImportError("install it"), "tessera: ImportError: install it"),

@@ -66,7 +66,7 @@ def test_a_function_in_a_file_is_found(tmp_path):
 def test_passes_run_over_a_file(tmp_path):
     path = tmp_path / "program.mlir"
     path.write_text(TEXT)
-    shown = invoke("opt", str(path), "-p", "cse,dce,group,choose")
+    shown = invoke("opt", str(path), "-p", "cse,dce,fuse,choose-configs")
     assert shown.exit_code == 0, shown.exception
     assert shown.output.count("jax.exp") == 1
     assert 'pattern = "matmul+exp+add"' in shown.output
@@ -109,6 +109,18 @@ def test_text_that_is_wrong_is_shown_with_line_and_column(tmp_path, text, messag
     path.write_text(text)
     with pytest.raises(CompileError, match=message):
         raise invoke("opt", str(path), "-p", "cse").exception
+
+
+def test_a_pass_that_needs_equations_is_refused_over_text(tmp_path):
+    path = tmp_path / "program.mlir"
+    path.write_text(TEXT)
+    with pytest.raises(CompileError, match="pass 'softmax' rewrites equations"):
+        raise invoke("opt", str(path), "-p", "cse,softmax").exception
+
+
+def test_a_function_without_types_asks_for_them():
+    with pytest.raises(CompileError, match="no type is given for x"):
+        raise invoke("inspect", "jax.nn:softmax").exception
 
 
 def test_a_missing_file_is_one_line_and_a_status():

@@ -370,6 +370,22 @@ def test_named_scopes_survive_compilation():
     assert "outer" in text
 
 
+def test_an_error_while_tracing_names_the_users_function_and_argument():
+    def branching(x, flag):
+        return x + 1 if flag else x
+
+    with pytest.raises(jax.errors.TracerBoolConversionError, match="branching.* argument flag"):
+        ts.compile(branching)(X, True)
+
+
+def test_a_platform_xla_cannot_optimise_for_here_is_refused():
+    assert "sine" in ts.inspect(jnp.sin, "stablehlo", 1.0, target="cuda")
+    with pytest.raises(CompileError, match="optimises for cpu"):
+        ts.inspect(jnp.sin, "hlo", 1.0, target="cuda")
+    with pytest.raises(CompileError, match="no platform 'tpu9'"):
+        ts.inspect(jnp.sin, "schedule", 1.0, target="tpu9")
+
+
 # -- programs on disk ----------------------------------------------------------------------------------
 
 

@@ -18,7 +18,7 @@ module @demo attributes {level = "graph", profile = "deterministic", mesh = {dp 
   tessera.graph.func @gemm(%A: tensor<8x4xf32>, %B: tensor<4x2xbf16>) -> (tensor<8x2xf32>, tensor<4x2xf32>) {
     %wide = jax.convert_element_type %B {params = "new_dtype=float32 ≤ \\22x\\22"}
       : (tensor<4x2xbf16>) -> tensor<4x2xf32>
-    %0 = tessera.graph.matmul %A, %wide {accumulate = "fp32", eps = 1.0e-05 : f64}
+    %0 = tessera.graph.matmul %A, %wide {accumulate = "fp32"}
       : (tensor<8x4xf32>, tensor<4x2xf32>) -> tensor<8x2xf32>
     %1, %2 = jax.scan %0, %wide : (tensor<8x2xf32>, tensor<4x2xf32>) -> (tensor<8x2xf32>, tensor<4x2xf32>) {
     ^bb0(%x: tensor<8x2xf32>, %y: tensor<4x2xf32>):

@@ -247,6 +247,13 @@ def test_dump_prints_a_pass_before_and_after(monkeypatch, capsys):
     assert rest.count("jax.exp") == 1
 
 
+def test_a_dump_of_no_pass_names_the_passes(monkeypatch):
+    monkeypatch.setenv("TESSERA_DUMP", "fuze")
+    with pytest.raises(CompileError, match="TESSERA_DUMP=fuze") as caught:
+        after(wasteful, X, passes=["fold"])
+    assert "choose-configs" in str(caught.value)
+
+
 def test_a_module_read_from_text_cannot_be_run():
     module = parse("%1 = jax.exp %0 : (tensor<2xf32>) -> tensor<2xf32>")
     with pytest.raises(CompileError, match="parsed from text"):

@@ -225,3 +225,11 @@ def argument_names(jaxpr: Any) -> Sequence[str]:
 def source_of(equation: Any) -> str:
     """Returns `file:line (function)` of the user's code an equation was traced from."""
     return source_info_util.summarize(equation.source_info)
+
+
+def scan_constants(scan: Any) -> int:
+    """Returns how many operands of a scan every step gets whole; they come first."""
+    params = scan.params
+    if "num_consts" in params:  # to JAX 0.11
+        return params["num_consts"]
+    return len(params["ft_in"].unpack()[0])

@@ -7,7 +7,7 @@ type is that of its body, and a returned value has the type the function states.
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from xdsl.dialects.builtin import FileLineColLoc, ModuleOp
+from xdsl.dialects.builtin import FileLineColLoc, ModuleOp, StringAttr
 from xdsl.ir import Attribute, Block, Operation, SSAValue
 from xdsl.irdl import IRDLOperation, VerificationContext
 from xdsl.utils.exceptions import VerifyException
@@ -17,6 +17,7 @@ from tessera.ir import graph, schedule, tile
 
 ISOLATED = (ModuleOp, graph.Func, schedule.Group, tile.Func)
 
+LEVELS = ("graph", "schedule", "tile")
 CODES = (
     (tile.PREFIX, Code.E_TILE_LOWERING, "tile"),
     (schedule.PREFIX, Code.E_SCHEDULE_FUSE_FAIL, "schedule"),
@@ -84,6 +85,16 @@ class _Walk:
     def __init__(self) -> None:
         self.found: list[Finding] = []
         self._visible: set[SSAValue] = set()
+        self._level = LEVELS[-1]
+
+    def _enter(self, module: ModuleOp) -> None:
+        level = module.attributes.get("level")
+        if level is None:
+            return
+        if not isinstance(level, StringAttr) or level.data not in LEVELS:
+            known = ", ".join(LEVELS)
+            raise _error(module, f"level {level} is unknown; levels: {known}")
+        self._level = level.data
 
     def check(self, op: Operation) -> None:
         """Checks an op and what is inside it."""
@@ -93,8 +104,13 @@ class _Walk:
         if _was_checked(op):
             return
         try:
-            if not isinstance(op, ModuleOp):  # what it would check, what is visible where, is checked here
+            if not isinstance(
+                op, ModuleOp
+            ):  # what it would check, what is visible where, is checked here
                 op.verify(verify_nested_ops=False)
+            if isinstance(op, ModuleOp):
+                self._enter(op)
+            _check_level(op, self._level)
             if isinstance(op, graph.Func):
                 _check_function(op)
         except CompileError as error:
@@ -134,6 +150,13 @@ def _was_checked(op: Operation) -> bool:
         return op.atom is not None
     captured = isinstance(op, graph.Node) and op.equation is not None
     return captured and not op.regions and op.next_op is not None
+
+
+def _check_level(op: Operation, level: str) -> None:
+    """Raises if an op belongs to a level below that of its module."""
+    own = next((word for word in LEVELS if op.name.startswith(f"tessera.{word}.")), level)
+    if LEVELS.index(own) > LEVELS.index(level):
+        raise _error(op, f"an op of level {own} in a module of level {level}")
 
 
 def _check_function(op: graph.Func) -> None:

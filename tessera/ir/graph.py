@@ -35,7 +35,7 @@ from xdsl.traits import IsTerminator, SymbolOpInterface
 
 from tessera.core.dims import Signature
 from tessera.core.errors import Code, CompileError
-from tessera.core.op import registered_op, registered_ops
+from tessera.core.op import Op, registered_op, registered_ops
 from tessera.ir.types import aval_of
 
 OP_PREFIX = "tessera.graph."
@@ -157,6 +157,7 @@ def check_signature(node: Node) -> None:
     if name.endswith(("_forward", "_tangent")):
         return  # they exist between passes only, made by JAX
     op = registered_op(name)
+    _check_attributes(node, op)
     present = _presence(node, len(op.operand_names))
     if sum(present) != len(node.operands):
         raise CompileError(
@@ -164,6 +165,12 @@ def check_signature(node: Node) -> None:
             f"{node.name}: it has {len(node.operands)} operands but `present` names {sum(present)}.",
             hints=f"operands of {name}: {', '.join(op.operand_names)}",
         )
+    for there, term, word in zip(present, op.dims.operands, op.operand_names, strict=True):
+        if not there and not term.optional:
+            raise CompileError(
+                Code.E_GRAPH_INVALID,
+                f"{node.name}: argument {word!r} is missing. Signature: {op.dims}.",
+            )
     rest = iter(node.operands)
     shapes = [_shape(next(rest)) if there else None for there in present]
     statics = {**op.statics, **_integers(node)}
@@ -172,6 +179,26 @@ def check_signature(node: Node) -> None:
         whole = Signature(op.dims.operands + op.dims.outputs, op.dims.outputs)
         names = [*op.operand_names, *(f"result {i}" for i in range(len(node.results)))]
         whole.bind(node.name, names, [*shapes, *map(_shape, node.results)], statics)
+
+
+def _check_attributes(node: Node, op: Op[..., Any]) -> None:
+    known = (*op.statics, "present", "algorithm", "effect")
+    unknown = [name for name in node.attributes if name not in known]
+    if unknown:
+        raise CompileError(
+            Code.E_GRAPH_INVALID,
+            f"{node.name}: attribute {unknown[0]!r} is unknown.",
+            hints=f"attributes: {', '.join(known)}",
+        )
+    given = {**op.statics, **_integers(node)}
+    axes = {term.at.at for term in op.dims.operands if term.at is not None}
+    for name in sorted(axes):
+        if not isinstance(given[name], int):
+            raise CompileError(
+                Code.E_GRAPH_INVALID,
+                f"{node.name}: attribute {name!r} is not an integer.",
+                hints=f"{name} = 1 : i64",
+            )
 
 
 def _presence(node: Node, count: int) -> list[bool]:

@@ -67,8 +67,11 @@ def fingerprint(module: ModuleOp) -> str:
 
 
 def _syntax_error(error: ParseError) -> CompileError:
-    place = f"{error.span.get_location()}: {error.msg}{_excerpt(error.span)}"
-    return CompileError(Code.E_GRAPH_INVALID, place, where="text")
+    # xdsl says only where in the grammar it was when a text ends too early.
+    problem = error.msg if error.msg[:1] != " " else f"the text is incomplete{error.msg}"
+    place = f"{error.span.get_location()}: {problem}{_excerpt(error.span)}"
+    hint = "a module's attributes follow the word `attributes`" if "'level'" in problem else ()
+    return CompileError(Code.E_GRAPH_INVALID, place, hints=hint, where="text")
 
 
 def _rule_error(finding: Finding, span: Span | None) -> CompileError:

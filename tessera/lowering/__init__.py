@@ -40,16 +40,29 @@ GRAPH_PASSES = (
     *(Pass(rule.name, partial(apply_rule, rule)) for rule in RULES),
     *SIMPLIFY,
 )
-SCHEDULE_PASSES = (Pass("group", group), Pass("choose", choose), Pass("pipeline", pipeline_loads))
+SCHEDULE_PASSES = (
+    Pass("fuse", group),
+    Pass("choose-configs", choose),
+    Pass("pipeline", pipeline_loads),
+)
 PASSES = {step.name: step for step in (*GRAPH_PASSES, *SCHEDULE_PASSES)}
+# The passes that need no more than a text says; the others need the equations of a captured function.
+TEXT_PASSES = ("cse", "dce", *(step.name for step in SCHEDULE_PASSES))
 
 
 def run_passes(module: ModuleOp, context: Context, passes: Iterable[Pass]) -> None:
     """Runs passes over a module in place, verifying what each has changed.
 
-    Raises the `CompileError` of a broken rule, with the name of the pass that broke it.
+    Raises the `CompileError` of a broken rule, with the name of the pass that broke it, and
+    `E_GRAPH_INVALID` if `TESSERA_DUMP` names no pass.
     """
     wanted = os.environ.get(DUMP_VARIABLE, "")
+    if wanted not in ("", "all", *PASSES):
+        raise CompileError(
+            Code.E_GRAPH_INVALID,
+            f"{DUMP_VARIABLE}={wanted}: there is no pass {wanted!r}.",
+            hints=f"all, or one of {', '.join(PASSES)}",
+        )
     for step in passes:
         shown = wanted in ("all", step.name)
         before = to_text(module) if shown else ""
@@ -72,8 +85,8 @@ def run_passes(module: ModuleOp, context: Context, passes: Iterable[Pass]) -> No
 def passes_named(names: Iterable[str]) -> list[Pass]:
     """Returns passes by name; raises `E_GRAPH_INVALID` naming the known ones for any other.
 
-    >>> [step.name for step in passes_named(["cse", "group"])]
-    ['cse', 'group']
+    >>> [step.name for step in passes_named(["cse", "fuse"])]
+    ['cse', 'fuse']
     """
     wanted = list(names)
     unknown = [name for name in wanted if name not in PASSES]

@@ -14,13 +14,12 @@ from jax.core import Tracer
 from jax.extend.core import Literal
 from xdsl.ir import BlockArgument, OpResult, SSAValue
 
+from tessera.core import compat
 from tessera.ir.graph import Constant, Node, jax_type
 from tessera.lowering.match import param, shape
 
 LARGEST = 2**26  # elements of an array looked at
 OPENED = ("checkpoint", "remat2", "jit")  # their regions' arguments are their operands, one by one
-
-Evaluated = dict[SSAValue, np.ndarray | None]
 
 
 def constant_value(value: SSAValue) -> np.ndarray | None:
@@ -96,10 +95,7 @@ def _outside(value: SSAValue) -> SSAValue:
 def _scan_constants(scan: Node) -> int:
     """Returns how many operands every step of a loop gets whole; they come first."""
     assert scan.equation is not None
-    params = scan.equation.params
-    if "num_consts" in params:  # to JAX 0.11
-        return params["num_consts"]
-    return len(params["ft_in"].unpack()[0])
+    return compat.scan_constants(scan.equation)
 
 
 def _evaluate(value: SSAValue, known: dict[SSAValue, np.ndarray]) -> np.ndarray:

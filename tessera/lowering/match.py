@@ -52,12 +52,6 @@ def number(value: SSAValue) -> float | None:
     return float(held)
 
 
-def is_number(value: SSAValue, wanted: float, relative: float = 1e-3) -> bool:
-    """Returns whether a value is this constant, to the rounding of a low precision."""
-    found = number(value)
-    return found is not None and abs(found - wanted) <= relative * abs(wanted)
-
-
 def pair(node: Node, *names: str) -> tuple[Node, SSAValue] | None:
     """Returns (the operand made by `names`, the other operand) of a commutative node, in either order."""
     a, b = node.operands
@@ -96,16 +90,6 @@ def shape(value: SSAValue) -> tuple[Any, ...]:
 def dtype(value: SSAValue) -> Any:
     """Returns the dtype of a value."""
     return jax_type(value).dtype
-
-
-def used_once(value: SSAValue) -> bool:
-    """Returns whether one operand of one node reads a value."""
-    return value.has_one_use()
-
-
-def only_used_by(value: SSAValue, users: Sequence[Node]) -> bool:
-    """Returns whether every reader of a value is one of these nodes."""
-    return all(use.operation in users for use in value.uses)
 
 
 def nodes_between(node: Node, x: SSAValue, *others: SSAValue) -> list[Node]:

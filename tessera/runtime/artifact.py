@@ -20,7 +20,6 @@ from tessera.core.errors import Code, LaunchError
 
 MAGIC = b"TESSERA\0"
 ABI = (1, 0)  # major: older programs cannot be read; minor: fields were added
-SUFFIX = ".tsr"
 
 
 @dataclass(frozen=True)
@@ -102,7 +101,11 @@ def load(path: str | Path) -> Program:
             hints="save it again with this version",
         )
     if hashlib.sha256(program).hexdigest() != header.sha256:
-        raise LaunchError(Code.E_CACHE_IO, f"{path} is damaged: its hash is not the one it states.")
+        raise LaunchError(
+            Code.E_CACHE_IO,
+            f"{path} is damaged: its hash is not the one it states.",
+            hints="save it again",
+        )
     here = {"gpu": "cuda"}.get(jax.default_backend(), jax.default_backend())
     if here not in header.platforms:
         raise LaunchError(
@@ -115,7 +118,11 @@ def load(path: str | Path) -> Program:
 def _opened(data: bytes, path: str) -> tuple[Header, bytes]:
     start = len(MAGIC) + 8
     if data[: len(MAGIC)] != MAGIC or len(data) < start:
-        raise LaunchError(Code.E_CACHE_IO, f"{path} is not a program saved by Tessera.")
+        raise LaunchError(
+            Code.E_CACHE_IO,
+            f"{path} is not a program saved by Tessera.",
+            hints='write one with tessera.compile(f).save("f.tsr", *types)',
+        )
     end = start + int.from_bytes(data[len(MAGIC) : start], "little")
     try:
         fields = json.loads(data[start:end])

@@ -9,6 +9,7 @@ from collections.abc import Mapping
 
 import jax
 
+from tessera.core.errors import Code, CompileError
 from tessera.lowering.cost import Device
 
 CPU_FLOPS_PER_CORE = 80e9
@@ -23,16 +24,25 @@ GPUS: Mapping[str, tuple[float, float, int]] = {
     "A100": (156e12, 2.0e12, 40 * 2**20),
     "MI300X": (163e12, 5.3e12, 256 * 2**20),
 }
+PLATFORMS = ("cpu", "cuda", "rocm", "tpu")
 UNKNOWN_GPU = (20e12, 1.0e12, 4 * 2**20)
 
 
 def device(target: str | None = None) -> Device:
     """Returns the device programs are compiled for: `target` ("cpu", "cuda", ...), or JAX's default.
 
+    Raises `E_TARGET_CODEGEN` for a platform of another name.
+
     >>> device("cpu").platform
     'cpu'
     """
     platform = target or _platform(jax.default_backend())
+    if platform not in PLATFORMS:
+        raise CompileError(
+            Code.E_TARGET_CODEGEN,
+            f"there is no platform {platform!r}.",
+            hints=f"one of {', '.join(PLATFORMS)}",
+        )
     if platform == "cpu":
         cores = len(os.sched_getaffinity(0)) if _is_linux() else os.cpu_count() or 1
         rate = CPU_BYTES_PER_CORE * min(cores, CPU_MEMORY_CORES)
