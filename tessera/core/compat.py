@@ -57,6 +57,11 @@ def manual_axes() -> tuple[str, ...]:
     return tuple(mesh.manual_axes)
 
 
+def is_per_shard(equation: Any) -> bool:
+    """Returns whether an equation was traced where code runs once per shard, inside `shard_map`."""
+    return bool(equation.ctx.cur_abstract_mesh.manual_axes)
+
+
 def explicitly_sharded(aval: Any) -> bool:
     """Returns whether a type names mesh axes of an Explicit mesh."""
     spec = aval.sharding.spec

@@ -99,10 +99,11 @@ def replace_with_backward(found: Replacement, anchor: Node, around: Surroundings
 
     Returns whether the backward was there, whole, and nobody else reads what is between.
     """
-    steps = around.in_order(_steps(found.value, found.operands))
+    steps = around.in_order(steps_between(found.value, found.operands))
     moving = tuple(i for i, x in enumerate(found.operands) if _moves(x))
-    if not steps or not moving:
-        return False
+    assert anchor.equation is not None
+    if not steps or not moving or compat.is_per_shard(anchor.equation):
+        return False  # inside shard_map a derivative has collectives, which a trace of its own cannot bind
     # JAX adds up cotangents in the reverse of program order, so the steps are given in that.
     pattern = pattern_of(steps, found.operands, found.value, moving)
     backward = _find(pattern, found, around)
@@ -116,7 +117,7 @@ def _moves(x: SSAValue) -> bool:
     return jnp.issubdtype(jax_type(x).dtype, jnp.floating)
 
 
-def _steps(value: SSAValue, operands: Sequence[SSAValue]) -> dict[Node, None]:
+def steps_between(value: SSAValue, operands: Sequence[SSAValue]) -> dict[Node, None]:
     """Returns the nodes between operands and a value; none if it depends on anything else."""
     wanted = set(operands)
     found: dict[Node, None] = {}

@@ -17,7 +17,7 @@ from xdsl.rewriter import InsertPoint, Rewriter
 from tessera.core import compat
 from tessera.core.errors import Code, CompileError
 from tessera.ir.graph import Node, blocks_of, function_of, jax_type
-from tessera.lowering.backward import Surroundings, replace_with_backward
+from tessera.lowering.backward import Surroundings, replace_with_backward, steps_between
 from tessera.lowering.jaxpr_to_graph import add_equations
 from tessera.lowering.rule import (
     Build,
@@ -32,6 +32,7 @@ from tessera.lowering.rule import (
 
 TRACES = 4096  # traced replacements kept; a deep model repeats a few
 SHARED = "a step of it is read elsewhere too"
+LABELS = "its steps carry different labels, such as those of streams"
 WITH_BACKWARD = "with its backward"
 
 
@@ -62,12 +63,22 @@ def _applied(found: Replacement, op: Node, around: Surroundings) -> Replacement:
     """Makes a replacement unless it says not to, and returns it with what came of it."""
     if found.kept_because:
         return found
+    if not _share_a_label(found, op):
+        return changed(found, kept_because=LABELS)
     if not found.shared:
         replace(found, op)
         return found
     if replace_with_backward(found, op, around):
         return changed(found, reason=WITH_BACKWARD)
     return changed(found, kept_because=SHARED)
+
+
+def _share_a_label(found: Replacement, op: Node) -> bool:
+    """Whether the steps replaced have one context: no stream ends and no metadata changes among them."""
+    assert op.equation is not None
+    steps = steps_between(found.value, found.operands)
+    contexts = [node.equation.ctx for node in steps if node.equation is not None]
+    return all(context == op.equation.ctx for context in contexts)
 
 
 def replace(found: Replacement, anchor: Node) -> None:

@@ -333,7 +333,7 @@ def _label_compared(flags: SSAValue) -> SSAValue | None:
     *rows, classes = shape(flags)
     for i in (0, 1):
         label, held = equal.operands[1 - i], constant_value(equal.operands[i])
-        if held is None or held.size != classes or held.shape[-1] != classes:
+        if held is None or held.ndim == 0 or held.size != classes or held.shape[-1] != classes:
             continue
         counts = np.array_equal(held.ravel(), np.arange(classes))
         if counts and shape(label) == (*rows, 1) and jnp.issubdtype(dtype(label), jnp.integer):
