@@ -10,6 +10,7 @@ import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from types import MethodType
 from typing import Any, Generic, ParamSpec, TypeVar
 
 import jax
@@ -65,7 +66,7 @@ class Compiled(Generic[P, R]):
         target: str | None = None,
         static_argnames: Sequence[str] = (),
     ):
-        functools.update_wrapper(self, function)
+        functools.update_wrapper(self, function, updated=())  # its attributes would hide methods
         self._function = function
         self._target = target
         self._static = frozenset(static_argnames)
@@ -89,8 +90,14 @@ class Compiled(Generic[P, R]):
     def __repr__(self) -> str:
         return f"<compiled {self.name}>"
 
-    def __call__(self, *args: P.args, **kwargs: P.kwargs) -> R:
+    def __get__(self, instance: Any, owner: type | None = None) -> Any:
+        """Returns the method of an instance, where a compiled function stands in a class."""
+        return self if instance is None else MethodType(self, instance)
+
+    def __call__(self, /, *args: P.args, **kwargs: P.kwargs) -> R:
         """Runs the program compiled for the types of the arguments, compiling it if there is none."""
+        if compat.jit_is_off():
+            return self._function(*args, **kwargs)
         structure, arrays = self._split(args, kwargs)
         out = self._jitted(structure, *arrays)
         self._last = (structure, tuple(map(jax.typeof, arrays)))
@@ -101,7 +108,7 @@ class Compiled(Generic[P, R]):
 
     # -- looking inside ------------------------------------------------------------------------------------
 
-    def inspect(self, level: str, *args: Any, target: str | None = None, **kwargs: Any) -> str:
+    def inspect(self, level: str, /, *args: Any, target: str | None = None, **kwargs: Any) -> str:
         """Returns the text of a level, for arguments (arrays or their types) or for the last call.
 
         Levels: jaxpr, captured (Graph before any pass), graph, schedule, tile (the program of every group
@@ -132,7 +139,7 @@ class Compiled(Generic[P, R]):
             "schedule": to_text(plan.schedule),
         }[level]
 
-    def plan(self, *args: Any, **kwargs: Any) -> Plan:
+    def plan(self, /, *args: Any, **kwargs: Any) -> Plan:
         """Returns what the compiler does for arguments (arrays or their types), or did for the last call."""
         return make_plan(self._trace(*self._signature(args, kwargs)), self._target)
 
@@ -144,7 +151,7 @@ class Compiled(Generic[P, R]):
         device = peaks.device(self._target)
         return explanation(self.name, plan.schedule, plan.records, device, plan.traced.names)
 
-    def lower(self, *args: P.args, **kwargs: P.kwargs) -> Any:
+    def lower(self, /, *args: P.args, **kwargs: P.kwargs) -> Any:
         """Returns the lowered program, as `jax.jit(f).lower` does, for arrays or their types."""
         structure, arrays = self._split(args, kwargs)
         return self._jitted.lower(structure, *arrays)

@@ -374,7 +374,7 @@ def test_an_error_while_tracing_names_the_users_function_and_argument():
     def branching(x, flag):
         return x + 1 if flag else x
 
-    with pytest.raises(jax.errors.TracerBoolConversionError, match="branching.* argument flag"):
+    with pytest.raises(jax.errors.TracerBoolConversionError, match=r"branching.* argument flag"):
         ts.compile(branching)(X, True)
 
 

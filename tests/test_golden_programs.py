@@ -46,7 +46,8 @@ LANE = "jax-0.10" if jax.__version__.startswith("0.10") else "jax-0.12"
 @pytest.mark.parametrize("level", ["graph", "schedule"])
 @pytest.mark.parametrize("name", PROGRAMS)
 def test_the_text_of_a_program_is_as_written_down(name, level, monkeypatch):
-    monkeypatch.setattr(peaks, "device", lambda target=None: CPU)  # times must not depend on the machine
+    # Times must not depend on the machine.
+    monkeypatch.setattr(peaks, "device", lambda target=None: CPU)
     function, args = PROGRAMS[name]()
     text = ts.inspect(function, level, *args)
     assert to_text(parse(text)) == text

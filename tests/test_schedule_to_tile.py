@@ -431,7 +431,13 @@ def test_a_group_may_have_several_results():
 # -- models -----------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("name", MODELS)
+@pytest.mark.parametrize(
+    "name",
+    [
+        pytest.param(name, marks=[] if name in ("PINN", "transformer") else pytest.mark.slow)
+        for name in MODELS
+    ],
+)
 def test_every_program_in_the_gradient_of_a_stock_model_computes_what_its_group_does(name):
     loss, args = MODELS[name]("small")
     schedule = plan(jax.grad(loss), *args)

@@ -20,11 +20,22 @@ NUMBERS = (bool, int, float, complex)
 
 
 @jax.tree_util.register_static
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Static:
     """A value that is part of a pytree's structure, not a leaf of it."""
 
     value: Any
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Static) and _key(self.value) == _key(other.value)
+
+    def __hash__(self) -> int:
+        return hash(_key(self.value))
+
+
+def _key(value: Any) -> Any:
+    """Returns what a static value is compared by: 1, 1.0 and True differ, and so do 0.0 and -0.0."""
+    return type(value), value, repr(value) if isinstance(value, float) else ""
 
 
 class _Traced:
@@ -35,12 +46,22 @@ class _Traced:
 _TRACED = _Traced()
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Structure:
     """A pytree without its arrays: hashable, so that programs can be found by it."""
 
     tree: Any
     leaves: tuple[Any, ...]  # _TRACED where an array goes, the value itself elsewhere
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Structure) and self._key == other._key
+
+    def __hash__(self) -> int:
+        return hash(self._key)
+
+    @property
+    def _key(self) -> Any:
+        return self.tree, tuple(map(_key, self.leaves))
 
     def fill(self, arrays: Sequence[Any]) -> Any:
         """Returns the pytree with arrays in their places."""
@@ -57,20 +78,23 @@ def split(tree: Any, name: str) -> tuple[Structure, list[Any]]:
     >>> arrays, structure.fill(arrays)["word"]
     ([array([1., 1.])], 'mean')
     """
-    outer, _ = jax.tree.flatten(tree, is_leaf=_module_test())
+    structure, arrays = _parted(tree)
+    _require_hash(structure, name)
+    return structure, arrays
+
+
+def _parted(tree: Any) -> tuple[Structure, list[Any]]:
+    is_module = _module_test()
     marks: list[Any] = []
     arrays: list[Any] = []
-    is_module = _module_test()
-    for item in outer:
+    for item in jax.tree.leaves(tree, is_leaf=is_module):
         inside = is_module is not None and is_module(item)
         for leaf in jax.tree.leaves(item) if inside else (item,):
             traced = isinstance(leaf, ARRAYS) or (isinstance(leaf, NUMBERS) and not inside)
             marks.append(_TRACED if traced else leaf)
             if traced:
                 arrays.append(leaf)
-    structure = Structure(jax.tree.structure(tree), tuple(marks))
-    _require_hash(structure, name)
-    return structure, arrays
+    return Structure(jax.tree.structure(tree), tuple(marks)), arrays
 
 
 def _module_test() -> Callable[[Any], bool] | None:
@@ -95,11 +119,11 @@ def _require_hash(structure: Structure, name: str) -> None:
 
 
 def split_result(tree: Any) -> tuple[Structure, list[Any]]:
-    """Returns the structure of a result and its arrays; Python numbers become arrays, as with `jax.jit`."""
-    leaves, outer = jax.tree.flatten(tree)
-    traced = [isinstance(x, (*ARRAYS, *NUMBERS)) for x in leaves]
-    marks = tuple(_TRACED if t else x for x, t in zip(leaves, traced, strict=True))
-    return Structure(outer, marks), [x for x, t in zip(leaves, traced, strict=True) if t]
+    """Returns the structure of a result and its arrays.
+
+    Python numbers become arrays, as with `jax.jit`; those of an Equinox module stay what they are.
+    """
+    return _parted(tree)
 
 
 def names_of(parameters: Sequence[str], tree: Any, traced: Structure) -> list[str]:

@@ -32,6 +32,8 @@ def evaluate(jaxpr: Any, consts: Sequence[Any], *operands: Any) -> list[Any]:
     return _jaxprs.jaxpr_as_fun(_jaxprs.ClosedJaxpr(jaxpr, list(consts)))(*operands)
 
 
+INPUT_EFFECTS = ("ReadEffect", "WriteEffect", "AccumEffect")  # those that name a variable
+
 # JAX adds its settings to the config object at run time, out of a type checker's sight.
 _config: Any = jax.config
 
@@ -163,10 +165,21 @@ def closed_jaxpr(
         list(invars),
         list(results),
         list(equations),
-        origin.effects,
+        moved_effects(origin.effects, origin.invars, invars),
         origin.debug_info,
     )
     return _jaxprs.ClosedJaxpr(jaxpr, [array for _, array in constants])
+
+
+def moved_effects(effects: Any, before: Sequence[Any], after: Sequence[Any]) -> Any:
+    """Returns effects on references, with the variables of `before` they name replaced by `after`'s."""
+    places = {id(var): i for i, var in enumerate(before)}
+    return frozenset(
+        type(effect)(after[places[id(effect.input)]])
+        if type(effect).__name__ in INPUT_EFFECTS and id(effect.input) in places
+        else effect
+        for effect in effects
+    )
 
 
 def new_jaxpr(
@@ -238,3 +251,35 @@ def scan_constants(scan: Any) -> int:
     if "num_consts" in params:  # to JAX 0.11
         return params["num_consts"]
     return len(params["ft_in"].unpack()[0])
+
+
+def varies_alike(traced: ClosedJaxpr, types: Sequence[Any]) -> bool:
+    """Returns whether every equation's operands vary over the same manual mesh axes, as `shard_map` asks.
+
+    `types` are those of the arguments. What was traced outside `shard_map` does not say itself over which
+    axes its values vary, and mixes them as it likes.
+    """
+    return _varying_results(traced, [frozenset(t.mat.varying) for t in types]) is not None
+
+
+def _varying_results(
+    traced: ClosedJaxpr, arguments: Sequence[frozenset[str]]
+) -> list[frozenset[str]] | None:
+    jaxpr, _ = opened(traced)
+    found: dict[Any, frozenset[str]] = dict(zip(jaxpr.invars, arguments, strict=True))
+
+    def axes_of(atom: Any) -> frozenset[str]:
+        return frozenset() if isinstance(atom, _jaxprs.Literal) else found.get(atom, frozenset())
+
+    for equation in jaxpr.eqns:
+        operands = [axes_of(atom) for atom in equation.invars]
+        if len(set(operands)) > 1:
+            return None
+        results = [operands[0] if operands else frozenset[str]()] * len(equation.outvars)
+        if equation.primitive.name == "jit":
+            inner = _varying_results(equation.params["jaxpr"], operands)
+            if inner is None:
+                return None
+            results = inner
+        found.update(zip(equation.outvars, results, strict=True))
+    return [axes_of(atom) for atom in jaxpr.outvars]

@@ -191,7 +191,7 @@ def _check_attributes(node: Node, op: Op[..., Any]) -> None:
             hints=f"attributes: {', '.join(known)}",
         )
     given = {**op.statics, **_integers(node)}
-    axes = {term.at.at for term in op.dims.operands if term.at is not None}
+    axes = {axis.at for term in op.dims.operands for axis in term.axes if axis.at}
     for name in sorted(axes):
         if not isinstance(given[name], int):
             raise CompileError(

@@ -213,7 +213,7 @@ def _is_whole(
         for result in node.results:
             if result is not found.value and any(u.operation not in inside for u in result.uses):
                 return False
-    return all(_can_drop(x) for terms in backward.gradients if len(terms) > 1 for x in terms[1:])
+    return all(_are_one_sum(terms) for terms in backward.gradients if len(terms) > 1)
 
 
 def _dependent(found: Replacement, nodes: Iterable[Node]) -> list[Node]:
@@ -227,9 +227,22 @@ def _dependent(found: Replacement, nodes: Iterable[Node]) -> list[Node]:
     return depend
 
 
-def _can_drop(term: SSAValue) -> bool:
-    users = [use.operation for use in term.uses]
-    return len(users) == 1 and users[0].name.removeprefix("jax.") in SUMS
+def _are_one_sum(terms: Sequence[SSAValue]) -> bool:
+    """Whether terms are read by sums alone, and end in one: then one may stand for all of them."""
+    ends = [_end_of_sums(term) for term in terms]
+    return None not in ends and len(set(ends)) == 1
+
+
+def _end_of_sums(term: SSAValue) -> Operation | None:
+    """Returns the last of the sums a value goes into, one after the other; None if it goes elsewhere too."""
+    end = None
+    value = term
+    while value.has_one_use():
+        user = next(iter(value.uses)).operation
+        if user.name.removeprefix("jax.") not in SUMS:
+            break
+        end, value = user, user.results[0]
+    return end
 
 
 # -- putting the op in its place -----------------------------------------------------------------------

@@ -117,7 +117,7 @@ def _compute(value: SSAValue, known: dict[SSAValue, np.ndarray]) -> np.ndarray:
         return STEPS[op.name](op, operands)
     with np.errstate(all="ignore"):
         result = np.asarray(ELEMENTWISE[op.name](*operands))
-    return result.astype(jax_type(value).dtype, copy=False)
+        return result.astype(jax_type(value).dtype, copy=False)
 
 
 def _uniform(x: np.ndarray) -> np.ndarray:
@@ -159,7 +159,8 @@ def _reshape(node: Node, operands: list[np.ndarray]) -> np.ndarray:
 
 
 def _cast(node: Node, operands: list[np.ndarray]) -> np.ndarray:
-    return operands[0].astype(param(node, "new_dtype"))
+    with np.errstate(all="ignore"):
+        return operands[0].astype(param(node, "new_dtype"))
 
 
 def _transpose(node: Node, operands: list[np.ndarray]) -> np.ndarray:

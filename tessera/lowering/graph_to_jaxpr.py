@@ -88,7 +88,8 @@ def _equation(node: Node, operands: Sequence[Any]) -> JaxprEqn:
     equation = node.equation
     outvars = [Var(v.aval) for v in equation.outvars]
     params = {**equation.params, **_called(node)}
-    return equation.replace(invars=list(operands), outvars=outvars, params=params)
+    effects = compat.moved_effects(equation.effects, equation.invars, operands)
+    return equation.replace(invars=list(operands), outvars=outvars, params=params, effects=effects)
 
 
 def _called(node: Node) -> dict[str, Any]:

@@ -302,7 +302,7 @@ def _own_effect(equation: JaxprEqn, opened: bool) -> str:
 
 
 def _is_state(effect: Any) -> bool:
-    return type(effect).__name__ in ("ReadEffect", "WriteEffect", "AccumEffect")
+    return type(effect).__name__ in compat.INPUT_EFFECTS
 
 
 def _touches_references(equation: JaxprEqn) -> bool:

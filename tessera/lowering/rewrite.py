@@ -32,7 +32,9 @@ from tessera.lowering.rule import (
 
 TRACES = 4096  # traced replacements kept; a deep model repeats a few
 SHARED = "a step of it is read elsewhere too"
+WEAK = "its type is weak, and an op's is not"
 LABELS = "its steps carry different labels, such as those of streams"
+PER_SHARD = "it mixes values of one shard with values of all, inside shard_map"
 WITH_BACKWARD = "with its backward"
 
 
@@ -63,8 +65,15 @@ def _applied(found: Replacement, op: Node, around: Surroundings) -> Replacement:
     """Makes a replacement unless it says not to, and returns it with what came of it."""
     if found.kept_because:
         return found
+    if jax_type(found.value).weak_type:
+        return changed(found, kept_because=WEAK)
     if not _share_a_label(found, op):
         return changed(found, kept_because=LABELS)
+    assert op.equation is not None
+    if compat.is_per_shard(op.equation):
+        types = [jax_type(x) for x in found.operands]
+        if not compat.varies_alike(_trace(found, op), types):
+            return changed(found, kept_because=PER_SHARD)
     if not found.shared:
         replace(found, op)
         return found
@@ -83,11 +92,7 @@ def _share_a_label(found: Replacement, op: Node) -> bool:
 
 def replace(found: Replacement, anchor: Node) -> None:
     """Puts what a replacement computes before a node, and its result in the place of the value."""
-    types = tuple(jax_type(x) for x in found.operands)
-    wanted = jax_type(found.value)
-    assert anchor.equation is not None
-    traced = _traced(Build.of(found.build), types, wanted, anchor.equation.ctx)
-    jaxpr, consts = compat.opened(traced)
+    jaxpr, consts = compat.opened(_trace(found, anchor))
     block = Block()
     (result,) = add_equations(block, jaxpr, consts, found.operands)
     for op in tuple(block.ops):
@@ -97,6 +102,13 @@ def replace(found: Replacement, anchor: Node) -> None:
     result.name_hint = result.name_hint or found.value.name_hint
     found.value.replace_all_uses_with(result)
     erase_if_dead(anchor)
+
+
+def _trace(found: Replacement, anchor: Node) -> compat.ClosedJaxpr:
+    assert anchor.equation is not None
+    types = tuple(jax_type(x) for x in found.operands)
+    wanted = jax_type(found.value)
+    return _traced(Build.of(found.build), types, wanted, anchor.equation.ctx)
 
 
 @lru_cache(TRACES)

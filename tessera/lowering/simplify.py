@@ -73,7 +73,8 @@ def _retyped(op: Node) -> bool:
     if not exact or wanted.weak_type or wanted.shape != () or given.sharding != wanted.sharding:
         return False
     held = np.asarray(constant.atom.val, given.dtype)
-    number = held.astype(wanted.dtype)[()]  # of NumPy's, as Python's own would be weak
+    with np.errstate(all="ignore"):  # a number out of range becomes infinite
+        number = held.astype(wanted.dtype)[()]  # of NumPy's, as Python's own would be weak
     strong = make_constant(Literal(number, wanted), wanted)
     Rewriter.insert_op(strong, InsertPoint.before(op))
     op.results[0].replace_all_uses_with(strong.result)

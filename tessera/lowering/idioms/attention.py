@@ -36,7 +36,6 @@ from tessera.lowering.idioms.attention_reading import (
     read_attention,
 )
 from tessera.lowering.idioms.masks import (
-    ADDED_AVERAGES,
     Band,
     Hidden,
     Mask,
@@ -58,6 +57,10 @@ NARROW = (
 )
 UNLIKE = (
     "a row that sees nothing would get another value: its hidden scores differ among themselves"
+)
+ADDED = (
+    "a row that sees nothing would get another gradient, as a sum lets that of its scores pass: hide them "
+    "by jnp.where(mask, scores, low)"
 )
 SHARDED = "operands are sharded over Explicit axes, across which the op's form would reshape"
 PRECISE = "the products ask for a precision that flash_attention does not pass on"
@@ -149,7 +152,7 @@ def _replacement(node: Node, found: Found, context: Context) -> Replacement | No
         SHARDED if any(map(_is_sharded, (found.q, found.k, found.v))) else "",
         NARROW if _rounds(found) else "",
         PRECISE if context.device.platform != "cpu" and _asks_for_precision(reading) else "",
-        UNLIKE if empty == "unlike" else "",
+        {"unlike": UNLIKE, "added": ADDED}.get(empty, ""),
         _gains_nothing(rows, keys, _bits(found), band.causal, context.device.platform),
     )
     because = next((reason for reason in reasons if reason), "")
@@ -297,8 +300,8 @@ def _of_nothing(hidden: Sequence[Hidden]) -> str:
         return "nan"
     if len(fills) > 1 or not all(h.alike and math.isfinite(h.fill) for h in hidden):
         return "unlike"
-    if any(h.added for h in hidden) and (len(hidden) > 1 or hidden[0].fill > ADDED_AVERAGES):
-        return "unlike"
+    if any(h.added for h in hidden):
+        return "added"
     return "mean"
 
 

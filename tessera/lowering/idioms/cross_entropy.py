@@ -18,7 +18,7 @@ import numpy as np
 from jax.lax import GatherScatterMode
 from xdsl.ir import SSAValue
 
-from tessera.core import compat
+from tessera.core import compat, numerics
 from tessera.core.op import registered_op
 from tessera.ir.graph import Node, jax_type
 from tessera.lowering.axes import Axes, Labels, seen_through
@@ -28,6 +28,7 @@ from tessera.lowering.idioms.softmax import (
     closed,
     find_log_softmax,
     is_fixed_float,
+    narrows,
     through_casts,
 )
 from tessera.lowering.match import dtype, made_by, param, shape
@@ -60,7 +61,7 @@ class _Picked:
 
 def match_cross_entropy(node: Node, context: Context) -> Replacement | None:
     """Returns cross_entropy in the place of a difference, a look-up or a sum that computes it."""
-    if not is_fixed_float(node.results[0]):
+    if not is_fixed_float(node.results[0]) or not is_fixed_float(node.operands[0]):
         return None
     found = FORMS[node.name](node)
     if found is None or found.kept_because or context.device.platform != "cpu":
@@ -223,21 +224,39 @@ def _loss(
     out: tuple[int, ...],
     dtype: str,
 ) -> jax.Array:
-    labels, classes = index.reshape(x.shape[:-1]), x.shape[-1]
+    labels, classes = _wide(index).reshape(x.shape[:-1]), x.shape[-1]
     inside = (labels >= 0) & (labels < classes)
     # The op's gradient of a label outside is NaN even where the loss is masked away afterwards.
     nearest = jnp.clip(labels, 0, classes - 1)
-    loss = registered_op("cross_entropy")(x.astype(dtype), nearest, reduction="none")
-    if outside != "nearest":
+    x = x.astype(numerics.wider(x.dtype, dtype))
+    loss = registered_op("cross_entropy")(x, nearest, reduction="none")
+    if outside == "nan" and sign == 1:
+        loss = loss + jnp.where(inside, 0.0, _taken(x, nearest, ~inside) + jnp.nan)
+    elif outside != "nearest":
         loss = jnp.where(inside, loss, jnp.asarray(OUTSIDE_VALUE[outside], loss.dtype))
     loss = jnp.sum(loss, axis=rows) if rows else loss
-    return (loss if sign == 1 else -loss).reshape(out)
+    return (loss if sign == 1 else -loss).reshape(out).astype(dtype)
+
+
+def _wide(labels: jax.Array) -> jax.Array:
+    # The number of classes itself need not fit: 256 classes have labels of 8 bits.
+    return labels.astype(jnp.int32) if labels.dtype.itemsize < 4 else labels
+
+
+def _taken(x: jax.Array, labels: jax.Array, rows: jax.Array) -> jax.Array:
+    """Returns x[label] in some rows, 0 in the others.
+
+    In logsumexp(x) - x[label] a label outside takes the gradient from the second term alone.
+    """
+    classes = jax.lax.broadcasted_iota(labels.dtype, x.shape, x.ndim - 1)
+    chosen = classes == jnp.expand_dims(labels, -1)
+    return jnp.sum(jnp.where(chosen & jnp.expand_dims(rows, -1), x, 0.0), axis=-1)
 
 
 def _soft_loss(x: jax.Array, soft: jax.Array, *, rows: tuple[int, ...], dtype: str) -> jax.Array:
-    op = registered_op("cross_entropy")
-    loss = op(x.astype(dtype), soft.astype(dtype), reduction="none")
-    return -(jnp.sum(loss, axis=rows) if rows else loss)
+    op, wide = registered_op("cross_entropy"), numerics.wider(x.dtype, dtype)
+    loss = op(x.astype(wide), soft.astype(wide), reduction="none")
+    return -(jnp.sum(loss, axis=rows) if rows else loss).astype(dtype)
 
 
 OUTSIDE_VALUE = {"nan": float("nan"), "none": 0.0}
@@ -256,7 +275,7 @@ def _picked(value: SSAValue) -> _Picked | None:
         node = made_by(value, *LEAVES_OUT, "gather")
     if node is None or node.name != "jax.gather" or param(node, "mode") not in OUTSIDE:
         return None
-    index = _label_index(node)
+    index = _label_index(node) if is_fixed_float(node.operands[0]) else None
     if index is None:
         return None
     mode = OUTSIDE[param(node, "mode")]
@@ -402,7 +421,7 @@ def _summed_exponentials(
         return None
     nodes.append(weights)
     if shift is None:
-        return tuple(nodes) if weights.operands[0] is x else None
+        return tuple(nodes) if weights.operands[0] is x and not narrows(nodes, x) else None
     difference = made_by(weights.operands[0], "sub")
     if difference is None or difference.operands[0] is not x:
         return None
@@ -412,7 +431,8 @@ def _summed_exponentials(
     ]
     taken, taken_at = seen_through(axes, difference.operands[1], keyed, nodes)
     same = [axes.resolved(a) for a in taken_at] == [axes.resolved(a) for a in shift[1]]
-    return tuple(nodes) if taken is shift[0] and same else None
+    same = same and taken is shift[0]
+    return tuple(nodes) if same and not narrows(nodes, x) else None
 
 
 CROSS_ENTROPY = Rule("cross_entropy", frozenset(FORMS), match_cross_entropy)

@@ -19,9 +19,6 @@ from tessera.lowering.match import dtype, made_by, shape
 HIDES = -1e4
 RESHAPED = ("transpose", "reshape", "squeeze", "expand_dims")
 
-# A sum with it forgets any score of a row that sees nothing: 1e9 has steps of 64 in fp32.
-ADDED_AVERAGES = -1e9
-
 
 @dataclass(frozen=True)
 class Mask:
@@ -131,7 +128,8 @@ def _mapped(axes: Axes, node: Node, labels: Labels) -> tuple[SSAValue, Labels, f
 
 def _computed(node: Node, operands: list[float]) -> float:
     if node.name == "jax.convert_element_type":
-        return float(np.asarray(operands[0]).astype(dtype(node.results[0])))
+        with np.errstate(all="ignore"):
+            return float(np.asarray(operands[0]).astype(dtype(node.results[0])))
     if node.name == "jax.neg":
         return -operands[0]
     a, b = operands

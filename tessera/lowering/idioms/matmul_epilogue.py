@@ -17,8 +17,9 @@ import jax.numpy as jnp
 from jax import lax
 from xdsl.ir import SSAValue
 
+from tessera.core import compat
 from tessera.core.op import registered_op
-from tessera.ir.graph import OP_PREFIX, Node
+from tessera.ir.graph import OP_PREFIX, Node, jax_type
 from tessera.lowering.idioms.activations import activation_of
 from tessera.lowering.idioms.row_statistics import (
     Seen,
@@ -39,6 +40,7 @@ from tessera.lowering.match import (
 from tessera.lowering.rule import Context, Replacement, Rule
 
 MATMUL = OP_PREFIX + "matmul"
+SHARDED = "an operand is sharded over Explicit axes, across which the op's form would reshape"
 STAGES = ("bias", "activation", "residual")
 
 
@@ -88,7 +90,7 @@ def _with_bias(node: Node) -> Replacement | None:
     for product, seen in _products(node):
         if product.stage > STAGES.index("bias"):
             continue
-        bias = behind_views(seen)
+        bias = behind_views(seen, exact=True)
         over = _column_axes(product)
         if is_row(bias, over, shape(node.results[0])):
             return _replaced(node, product, "bias", extra=bias.value)
@@ -287,9 +289,18 @@ def _replaced(
         (product.rows, product.columns, *given),
         build,
         nodes=2,
-        kept_because=kept,
+        kept_because=SHARDED if _reshapes_shards(product, bias, residual) else kept,
         reason=f"{word} is applied where the product is written",
     )
+
+
+def _reshapes_shards(product: Product, bias: SSAValue | None, residual: SSAValue | None) -> bool:
+    """Returns whether axes are merged of which one is, or of a result would be, split over devices."""
+    layout = product.layout
+    merged = [] if bias is None or len(shape(bias)) < 2 else [bias]
+    if layout is not None and (layout.contracted > 1 or layout.free > 1):
+        merged += [product.rows, product.columns, *([] if residual is None else [residual])]
+    return any(compat.explicitly_sharded(jax_type(x)) for x in merged)
 
 
 def _matmul(
@@ -308,7 +319,7 @@ def _matmul(
     result = None
     if layout is not None:
         rows, columns, result = _as_matrices(rows, columns, layout)
-        residual = None if residual is None else residual.reshape(*rows.shape[:-1], -1)
+        residual = None if residual is None else residual.reshape(*rows.shape[:-1], columns.shape[-1])
     more = dict(statics or (("accumulate", jnp.dtype("float32")),))
     op = registered_op("matmul")
     y = op.bind(rows, columns, bias, residual, activation=activation, **more)

@@ -9,6 +9,7 @@ costs the same, except where the variance was computed in one pass (Flax): there
 keeps the digits that a mean far from 0 would cost.
 """
 
+import math
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from functools import partial
@@ -19,9 +20,9 @@ import jax.numpy as jnp
 import numpy as np
 from xdsl.ir import SSAValue
 
-from tessera.core import numerics
+from tessera.core import compat, numerics
 from tessera.core.op import registered_op
-from tessera.ir.graph import Node
+from tessera.ir.graph import Node, jax_type
 from tessera.lowering.idioms.row_statistics import (
     Mean,
     Seen,
@@ -48,6 +49,7 @@ from tessera.lowering.match import (
 from tessera.lowering.rule import Context, Replacement, Rule
 
 CAST = "jax.convert_element_type"
+SHARDED = "an operand is sharded over Explicit axes, across which the op's form would reshape"
 FACTORS = 8  # a longer product is no norm
 
 
@@ -65,10 +67,10 @@ class Norm:
 
 @dataclass(frozen=True)
 class Factor:
-    """One factor of a product, or divisor if `inverted`; `raw` is what its views were taken of."""
+    """One factor of a product, or divisor if `inverted`; `outer` is what its views were taken of."""
 
     seen: Seen
-    raw: SSAValue
+    outer: Seen
     inverted: bool
 
 
@@ -120,7 +122,7 @@ def _normalised(
         vectors["bias"] = next(rest).reshape(-1)
     rows = x.astype(dtype)
     if count > 1:
-        rows = rows.reshape(*x.shape[:-count], -1)
+        rows = rows.reshape(*x.shape[:-count], math.prod(x.shape[-count:]))
     return registered_op(op)(rows, eps=eps, **vectors).reshape(x.shape)
 
 
@@ -150,7 +152,7 @@ def _with_bias(node: Node) -> Norm | None:
         if inner is None or shape(inner.results[0]) != shape(node.results[0]):
             continue
         found = _product(inner.results[0])
-        bias = behind_views(sides[b])
+        bias = behind_views(sides[b], exact=True)
         if found is None or found.op != "layernorm":
             continue
         if is_row(bias, found.over, shape(node.results[0])):
@@ -214,16 +216,17 @@ def _weight(value: SSAValue, norm: Norm, root: Factor, normal: frozenset[SSAValu
     for factor in _factors(whole(value), False, _Stops(norm, normal)):
         if factor.seen == root.seen and factor.inverted == root.inverted and not rooted:
             rooted = True
-        elif not factor.inverted and factor.raw in _Stops(norm, normal):
-            if met or shape(factor.raw) != shape(value):
+        elif not factor.inverted and factor.outer.value in _Stops(norm, normal):
+            if met or shape(factor.outer.value) != shape(value):
                 return None
             met = True
         elif constant(factor.seen.value) == 1.0:
             continue
         elif weight is None and not factor.inverted:
-            if not is_row(factor.seen, norm.over, shape(value)):
+            row = behind_views(factor.outer, exact=True)
+            if not is_row(row, norm.over, shape(value)):
                 return None
-            weight = factor.seen.value
+            weight = row.value
         else:
             return None
     return replace(norm, weight=weight) if met and rooted else None
@@ -252,17 +255,16 @@ def _factors(
     seen: Seen, inverted: bool, stops: "_Stops | frozenset[SSAValue]", depth: int = 6
 ) -> Iterator[Factor]:
     """Yields the factors of a product, through views, down to the values in `stops`."""
-    raw = seen.value
-    if raw in stops:
-        yield Factor(seen, raw, inverted)
+    if seen.value in stops:
+        yield Factor(seen, seen, inverted)
         return
     inner = behind_views(seen)
     if inner.value in stops and inner.axes == whole(inner.value).axes:
-        yield Factor(inner, inner.value, inverted)
+        yield Factor(inner, inner, inverted)
         return
     node = made_by(inner.value, "mul", "div", "integer_pow") if depth else None
     if node is None or (node.short_name == "integer_pow" and param(node, "y") != -1):
-        yield Factor(inner, raw, inverted)
+        yield Factor(inner, seen, inverted)
         return
     sides = list(operands(node, inner.axes))
     yield from _factors(sides[0], inverted != (node.short_name == "integer_pow"), stops, depth - 1)
@@ -307,7 +309,14 @@ def _obstacle(node: Node, found: Norm) -> str:
         return (
             f"it runs over axis {axes} of {rank}, and {found.op} over the last: moving it copies x"
         )
+    merged = [found.weight, found.bias] + [found.x] * (len(found.over) > 1)
+    if any(x is not None and len(shape(x)) > 1 and _is_sharded(x) for x in merged):
+        return SHARDED
     return ""
+
+
+def _is_sharded(value: SSAValue) -> bool:
+    return compat.explicitly_sharded(jax_type(value))
 
 
 def _is_shared(node: Node, found: Norm, nodes: list[Node]) -> bool:

@@ -50,12 +50,15 @@ def operands(node: Node, axes: Axes) -> Iterator[Seen]:
         yield Seen(x, axes if shape(x) else (None,) * len(axes))
 
 
-def behind_views(seen: Seen) -> Seen:
-    """Returns what is seen behind casts and steps that add, drop or repeat axes."""
+def behind_views(seen: Seen, *, exact: bool = False) -> Seen:
+    """Returns what is seen behind casts of floats and steps that add, drop or repeat axes.
+
+    `exact` stops at casts that round.
+    """
     node = made_by(seen.value, *VIEWED)
     while node is not None:
         inner = VIEWED[node.short_name](node)
-        if inner is None:
+        if inner is None or (exact and _rounds(node)):
             return seen
         seen = Seen(node.operands[0], tuple(None if a is None else inner[a] for a in seen.axes))
         node = made_by(seen.value, *VIEWED)
@@ -216,6 +219,17 @@ def _of_squeeze(node: Node) -> list[int | None] | None:
     return [i for i in range(len(shape(node.operands[0]))) if i not in dropped]
 
 
+def _of_cast(node: Node) -> list[int | None] | None:
+    # An integer or a flag has no place where a float was, and a float may have been cut off before.
+    is_float = jnp.issubdtype(dtype(node.operands[0]), jnp.floating)
+    return _of_same(node) if is_float else None
+
+
+def _rounds(node: Node) -> bool:
+    before, after = dtype(node.operands[0]), dtype(node.results[0])
+    return before != after and not holds(after, before)
+
+
 def _of_same(node: Node) -> list[int | None] | None:
     return list(range(len(shape(node.results[0]))))
 
@@ -226,7 +240,7 @@ VIEWED: dict[str, Callable[[Node], list[int | None] | None]] = {
     "reshape": _of_reshape,
     "squeeze": _of_squeeze,
     "copy": _of_same,
-    "convert_element_type": _of_same,
+    "convert_element_type": _of_cast,
 }
 
 

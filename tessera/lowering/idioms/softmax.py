@@ -5,6 +5,7 @@ be clamped from below, have its gradient stopped or be taken of the transposed a
 the sum; or exp(log_softmax x).
 """
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import partial
 
@@ -16,6 +17,7 @@ from tessera.core.op import registered_op
 from tessera.ir.graph import Node, may_move
 from tessera.lowering.axes import Axes, Labels, operand_labels, seen_through
 from tessera.lowering.constants import constant_number
+from tessera.lowering.idioms.row_statistics import holds
 from tessera.lowering.match import dtype, made_by, param, shape
 from tessera.lowering.rule import Context, Replacement, Rule
 
@@ -74,6 +76,12 @@ def is_fixed_float(value: SSAValue) -> bool:
     )
 
 
+def narrows(nodes: Iterable[Node], value: SSAValue) -> bool:
+    """Returns whether one of the nodes is a cast to fewer bits than a value has."""
+    casts = [node for node in nodes if node.name == "jax.convert_element_type"]
+    return not all(holds(dtype(cast.results[0]), dtype(value)) for cast in casts)
+
+
 def closed(nodes: tuple[Node, ...], root: Node) -> bool:
     """Returns whether nobody but the nodes themselves reads what they compute, the root's result apart."""
     inside = set(nodes)
@@ -108,7 +116,7 @@ def _normalised(node: Node, over: SSAValue, under: SSAValue) -> Softmax | None:
             return None
         divisor, at = inverse
     axis = summed_axis(axes, divisor, at, over, labels, nodes)
-    if axis is None:
+    if axis is None or narrows(nodes, over):
         return None
     return _of_logits(axes, weights.operands[0], labels, axis, nodes)
 
@@ -147,7 +155,9 @@ def find_log_softmax(value: SSAValue) -> Softmax | None:
         return None
     nodes.append(logarithm)
     axis = summed_axis(axes, logarithm.operands[0], at, weights.results[0], labels, nodes)
-    return None if axis is None else _of_logits(axes, logits, labels, axis, nodes)
+    if axis is None or narrows(nodes, logits):
+        return None
+    return _of_logits(axes, logits, labels, axis, nodes)
 
 
 def _exponential_of(value: SSAValue) -> Node | None:
