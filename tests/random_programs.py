@@ -85,7 +85,11 @@ class Program:
 
 @dataclass(frozen=True)
 class Operands:
-    """What a rule sees: two values, a knob, the other arguments, and the steps inside as `run(x, y)`."""
+    """What a rule sees: two values, a knob, the other arguments, and the steps inside as `run(x, y)`.
+
+    `run_alone` closes over none of the arguments: JAX cannot differentiate a jitted function in which a
+    derivative rule closes over what is traced.
+    """
 
     x: Array
     y: Array
@@ -93,6 +97,7 @@ class Operands:
     integers: Array
     flags: Array
     run: Callable[[Array, Array], Array]
+    run_alone: Callable[[Array, Array], Array]
     seen: list[float]
 
     @property
@@ -413,17 +418,17 @@ def _switch(o: Operands) -> Array:
 
 def _custom_jvp(o: Operands) -> Array:
     """The tangent is not that of the function, so losing the rule shows."""
-    function = jax.custom_jvp(o.run)
-    function.defjvp(lambda xs, ts: (o.run(*xs), 0.5 * jnp.cos(xs[0]) * ts[0]))
+    function = jax.custom_jvp(o.run_alone)
+    function.defjvp(lambda xs, ts: (o.run_alone(*xs), 0.5 * jnp.cos(xs[0]) * ts[0]))
     return function(o.x, o.y)
 
 
 def _custom_vjp(o: Operands) -> Array:
     """The cotangent is not that of the function, so losing the rule shows."""
-    function = jax.custom_vjp(o.run)
+    function = jax.custom_vjp(o.run_alone)
 
     def forward(x: Array, y: Array) -> tuple[Array, tuple[Array, Array]]:
-        return o.run(x, y), (x, y)
+        return o.run_alone(x, y), (x, y)
 
     def backward(saved: tuple[Array, Array], ct: Array) -> tuple[Array, Array]:
         return 0.5 * jnp.sin(saved[0]) * ct, jnp.full_like(saved[1], 0.1)
@@ -516,7 +521,9 @@ def _evaluate(steps: tuple[Step, ...], values: list[Array], rest: Operands) -> l
     for step in steps:
         x, y = (values[i] for i in step.operands)
         run = functools.partial(_run_body, step.body, rest)
-        found = RULES[step.rule](replace(rest, x=x, y=y, knob=step.knob, run=run))
+        run_alone = functools.partial(_run_alone, step.body, rest)
+        inside = replace(rest, x=x, y=y, knob=step.knob, run=run, run_alone=run_alone)
+        found = RULES[step.rule](inside)
         values.append(_cut(found))
     return values
 
@@ -524,6 +531,13 @@ def _evaluate(steps: tuple[Step, ...], values: list[Array], rest: Operands) -> l
 def _run_body(body: tuple[Step, ...], rest: Operands, x: Array, y: Array) -> Array:
     """Returns the last value of the steps inside, in the shape of x: loops carry it."""
     return soft(jnp.resize(_evaluate(body, [x, y], rest)[-1], x.shape))
+
+
+def _run_alone(body: tuple[Step, ...], rest: Operands, x: Array, y: Array) -> Array:
+    """Returns what `_run_body` does, with integers and flags that are made here."""
+    count = jnp.arange(12, dtype=jnp.int32)
+    rest = replace(rest, integers=count[2:7], flags=(count % 2 == 0).reshape(4, 3))
+    return _run_body(body, rest, x, y)
 
 
 def _cut(x: Array) -> Array:
@@ -539,7 +553,7 @@ def build(steps: tuple[Step, ...], outputs: tuple[int, ...], seed: int = 0) -> P
 
     def function(floats: dict[str, Array], integers: Array, flags: Array) -> dict[str, Any]:
         values = [floats[name].astype(jnp.float32) for name in SHAPES]
-        rest = Operands(values[0], values[0], 0, integers, flags, _unused, seen)
+        rest = Operands(values[0], values[0], 0, integers, flags, _unused, _unused, seen)
         found = _evaluate(steps, values, rest)
         return {
             "values": [found[i] for i in outputs],

@@ -358,3 +358,32 @@ def test_findings_lists_every_broken_rule_where_verify_raises_the_first():
     ]
     with pytest.raises(CompileError, match="function_type"):
         verify(module)
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ('module attributes {level = "grph"} {}', 'level "grph" is unknown'),
+        (
+            'module attributes {level = "graph"} {\n'
+            "  tessera.graph.func @f(%x: tensor<f32>) -> tensor<f32> {\n"
+            "    %0 = tessera.schedule.xla(%x) : (tensor<f32>) -> tensor<f32>\n"
+            "    tessera.graph.return %0 : tensor<f32>\n  }\n}",
+            ":3:[0-9]+: .*level schedule in a module of level graph",
+        ),
+        (
+            "module {\n"
+            + 2
+            * (
+                "  tessera.graph.func @f(%x: tensor<f32>) -> tensor<f32> {\n"
+                "    tessera.graph.return %x : tensor<f32>\n  }\n"
+            )
+            + "}",
+            "another function 'f'",
+        ),
+        ("module @d {", "the text is incomplete"),
+    ],
+)
+def test_a_module_that_is_not_one_is_refused(text, message):
+    with pytest.raises(CompileError, match=message):
+        parse(text)

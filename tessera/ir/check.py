@@ -88,6 +88,7 @@ class _Walk:
         self._level = LEVELS[-1]
 
     def _enter(self, module: ModuleOp) -> None:
+        _check_names(module)
         level = module.attributes.get("level")
         if level is None:
             return
@@ -150,6 +151,15 @@ def _was_checked(op: Operation) -> bool:
         return op.atom is not None
     captured = isinstance(op, graph.Node) and op.equation is not None
     return captured and not op.regions and op.next_op is not None
+
+
+def _check_names(module: ModuleOp) -> None:
+    seen: set[str] = set()
+    for op in module.ops:
+        if isinstance(op, graph.Func | tile.Func):
+            if op.sym_name.data in seen:
+                raise _error(op, f"there is another function {op.sym_name.data!r} in the module")
+            seen.add(op.sym_name.data)
 
 
 def _check_level(op: Operation, level: str) -> None:

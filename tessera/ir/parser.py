@@ -81,10 +81,23 @@ class TextContext(Context):
 
 
 class TextLexer(MLIRLexer):
-    """MLIR's tokens. A quoted text of any alphabet is a string, and an open quote is found in linear time."""
+    """MLIR's tokens, beside names of `jax` ops, which may have dashes: `jax.scatter-add`.
+
+    A quoted text of any alphabet is a string, and an open quote is found in linear time.
+    """
+
+    _dashed = re.compile(r"-[A-Za-z0-9_$.]+")
 
     # xdsl's own pattern repeats a repetition, which takes exponential time where no closing quote follows.
     _unescaped_characters_regex = re.compile(r'"(?:[^"\\\n\v\f]|\\(?:["nt\\]|[0-9A-Fa-f]{2}))*"')
+
+    def _lex_bare_identifier(self, start_pos: Position) -> MLIRToken:
+        token = super()._lex_bare_identifier(start_pos)
+        if not token.text.startswith(graph.JAX_PREFIX):
+            return token
+        while self._consume_regex(self._dashed) is not None:
+            pass
+        return self._form_token(MLIRTokenKind.BARE_IDENT, start_pos)
 
     def _lex_string_literal(self, start_pos: Position) -> MLIRToken:
         token = super()._lex_string_literal(start_pos)

@@ -231,7 +231,7 @@ def _loss(
     x = x.astype(numerics.wider(x.dtype, dtype))
     loss = registered_op("cross_entropy")(x, nearest, reduction="none")
     if outside == "nan" and sign == 1:
-        loss = loss + jnp.where(inside, 0.0, _taken(x, nearest, ~inside) + jnp.nan)
+        loss = loss + _without_label(x, jnp.where(inside, -1, nearest))
     elif outside != "nearest":
         loss = jnp.where(inside, loss, jnp.asarray(OUTSIDE_VALUE[outside], loss.dtype))
     loss = jnp.sum(loss, axis=rows) if rows else loss
@@ -243,14 +243,23 @@ def _wide(labels: jax.Array) -> jax.Array:
     return labels.astype(jnp.int32) if labels.dtype.itemsize < 4 else labels
 
 
-def _taken(x: jax.Array, labels: jax.Array, rows: jax.Array) -> jax.Array:
-    """Returns x[label] in some rows, 0 in the others.
+@jax.custom_jvp
+def _without_label(x: jax.Array, labels: jax.Array) -> jax.Array:
+    """Returns NaN for a row that has a label, which takes that label's part from its gradient, else 0.
 
-    In logsumexp(x) - x[label] a label outside takes the gradient from the second term alone.
+    Of logsumexp(x) - x[label] with a label outside, the first term alone has a gradient.
     """
+    return jnp.where(labels >= 0, jnp.nan, 0.0).astype(x.dtype)
+
+
+@_without_label.defjvp
+def _without_label_jvp(
+    primals: tuple[jax.Array, jax.Array], tangents: tuple[jax.Array, jax.Array]
+) -> tuple[jax.Array, jax.Array]:
+    x, labels = primals
     classes = jax.lax.broadcasted_iota(labels.dtype, x.shape, x.ndim - 1)
     chosen = classes == jnp.expand_dims(labels, -1)
-    return jnp.sum(jnp.where(chosen & jnp.expand_dims(rows, -1), x, 0.0), axis=-1)
+    return _without_label(x, labels), jnp.sum(jnp.where(chosen, tangents[0], 0.0), axis=-1)
 
 
 def _soft_loss(x: jax.Array, soft: jax.Array, *, rows: tuple[int, ...], dtype: str) -> jax.Array:
