@@ -19,7 +19,14 @@ from xdsl.dialects.builtin import ModuleOp
 
 from tessera import ops as ops  # loading it registers the ops that rules name
 from tessera.core import compat
-from tessera.core.arguments import Static, Structure, names_of, split, split_result
+from tessera.core.arguments import (
+    Static,
+    Structure,
+    names_of,
+    require_hash,
+    split,
+    split_result,
+)
 from tessera.core.errors import Code, CompileError
 from tessera.ir.text import fingerprint, to_text
 from tessera.lowering import GRAPH_PASSES, SCHEDULE_PASSES, run_passes
@@ -170,6 +177,10 @@ class Compiled(Generic[P, R]):
         `derivatives` is how often the loaded program can be differentiated in reverse.
         """
         structure, types = self._signature(args, kwargs)
+        if derivatives < 0:
+            raise CompileError(
+                Code.E_GRAPH_INVALID, f"save: derivatives is {derivatives}, not 0 or more."
+            )
 
         def flat(*arrays: Any) -> Any:
             return self._unwrapped(self._jitted(structure, *arrays))
@@ -198,12 +209,16 @@ class Compiled(Generic[P, R]):
 
     def _split(self, args: Sequence[Any], kwargs: Mapping[str, Any]) -> tuple[Structure, list[Any]]:
         if self._static:
-            args = tuple(
-                Static(x) if name in self._static else x
-                for name, x in zip(_padded(self._parameters, len(args)), args, strict=True)
-            )
-            kwargs = {k: Static(x) if k in self._static else x for k, x in kwargs.items()}
+            words = _padded(self._parameters, len(args))
+            args = tuple(self._marked(k, x) for k, x in zip(words, args, strict=True))
+            kwargs = {k: self._marked(k, x) for k, x in kwargs.items()}
         return split((tuple(args), dict(kwargs)), self.name)
+
+    def _marked(self, name: str, value: Any) -> Any:
+        if name not in self._static:
+            return value
+        require_hash(value, f"{self.name}: static argument {name!r} is")
+        return Static(value)
 
     def _signature(self, args: Any, kwargs: Any) -> tuple[Structure, tuple[Any, ...]]:
         if args or kwargs:
@@ -281,6 +296,10 @@ def compile(  # noqa: A001 - the specification's name
     """
     if isinstance(function, Compiled):
         return function
+    if not callable(function):
+        raise CompileError(
+            Code.E_GRAPH_INVALID, f"compile: {function!r} is not a function.", hints="compile(f)"
+        )
     names = (static_argnames,) if isinstance(static_argnames, str) else tuple(static_argnames)
     return Compiled(function, target, names)
 

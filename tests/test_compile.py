@@ -201,6 +201,12 @@ def test_a_function_with_its_own_backward_keeps_it():
     assert_close(jax.grad(lambda x: compiled(x).sum())(X), 2 * np.cos(X))
 
 
+def test_a_function_with_its_own_derivative_is_shown_by_name():
+    text = ts.inspect(lambda x: triple_slope(x) + sine_by_hand(x), "graph", X)
+    assert "name=triple_slope" in text
+    assert "name=sine_by_hand" in text
+
+
 def test_ordered_effects_keep_their_order():
     seen = []
     note = partial(jax.debug.callback, lambda v, word: seen.append(word), ordered=True)
@@ -303,6 +309,14 @@ def test_an_argument_that_is_neither_array_nor_hashable_is_named():
     with pytest.raises(CompileError, match="holds a set") as caught:
         ts.compile(lambda x, options: x)(X, {1, 2})
     assert caught.value.code is Code.E_GRAPH_INVALID
+
+
+def test_a_static_argument_that_may_change_is_refused():
+    compiled = ts.compile(lambda x, flag: x + flag[0], static_argnames="flag")
+    with pytest.raises(CompileError, match="static argument 'flag' is a list"):
+        compiled(X, [1.0])
+    with pytest.raises(CompileError, match="is not a function"):
+        ts.compile(3)
 
 
 def test_a_static_name_must_be_a_parameter():

@@ -126,7 +126,7 @@ def test_a_constant_cast_out_of_range_gives_no_warning(fill: float) -> None:
         return x + jnp.where(m, jnp.float32(0), jnp.float32(fill)).astype(jnp.float16)
 
     def added(x: jax.Array) -> jax.Array:
-        return x + jnp.asarray(fill, jnp.float32).astype(jnp.float16)
+        return x + jnp.full(x.shape, fill, jnp.float32).astype(jnp.float16)
 
     x, m = drawn(4, 4).astype(jnp.float16), jnp.eye(4, dtype=bool)
     want = jax.jit(masked)(x, m), jax.jit(added)(x)

@@ -206,6 +206,26 @@ def _rounded_inside(x: jax.Array) -> jax.Array:
     return x * jax.nn.sigmoid(x.astype(jnp.bfloat16)).astype(x.dtype)
 
 
+def _steep(x: jax.Array) -> jax.Array:
+    return 0.5 * x * (1 + lax.erf(0.715 * x))
+
+
+def _flat(x: jax.Array) -> jax.Array:
+    return 0.5 * x * (1 + lax.erf(0.69 * x))
+
+
+def _steep_tanh(x: jax.Array) -> jax.Array:
+    return 0.5 * x * (1 + jnp.tanh(0.81 * (x + 0.044715 * x**3)))
+
+
+def _wide_cube(x: jax.Array) -> jax.Array:
+    return 0.5 * x * (1 + jnp.tanh(SLOPE * (x + 0.0455 * x**3)))
+
+
+def _more_than_half(x: jax.Array) -> jax.Array:
+    return 0.51 * x * (1 + lax.erf(x / math.sqrt(2)))
+
+
 NEAR_MISSES = (
     _wrong_half,
     _wrong_scale,
@@ -230,6 +250,20 @@ def test_what_only_resembles_an_activation_stays(function: Function) -> None:
     module, records = raised_with_records(function, _x(), rules=[ACTIVATIONS])
     assert not {GELU, SILU} & set(names(module))
     assert not records
+
+
+@every_case
+def test_an_activation_in_f16_is_one_node_too(function: Function, op: str) -> None:
+    assert names(raised(function, _x(jnp.float16), rules=[ACTIVATIONS])).count(op) == 1
+
+
+@pytest.mark.parametrize("dtype", [jnp.bfloat16, jnp.float16])
+@pytest.mark.parametrize("function", [_steep, _flat, _steep_tanh, _wide_cube, _more_than_half])
+def test_a_constant_that_is_not_a_rounded_one_of_gelu_makes_another_function(
+    function: Function, dtype: Any
+) -> None:
+    module = raised(function, _x(dtype), rules=[ACTIVATIONS])
+    assert GELU not in names(module)
 
 
 def test_an_activation_whose_sigmoid_is_read_elsewhere_stays_and_says_why() -> None:

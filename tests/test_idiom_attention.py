@@ -20,7 +20,7 @@ from tessera.core.numerics import tolerance
 from tessera.ir.graph import Node
 from tessera.lowering.cost import Device
 from tessera.lowering.graph_to_jaxpr import emit
-from tessera.lowering.idioms.attention import ATTENTION, NARROW, SHARDED, UNLIKE
+from tessera.lowering.idioms.attention import ADDED, ATTENTION, NARROW, SHARDED, UNLIKE
 from tessera.lowering.idioms.attention_reading import BIASED, CHANGED
 from tessera.lowering.idioms.softmax import SOFTMAX
 from tessera.lowering.jaxpr_to_graph import capture
@@ -379,8 +379,6 @@ def padded_and_causal_as_floats(q: Array, k: Array, v: Array, real: Array) -> Ar
 PADDED = [
     padded_minus_infinity,
     padded_finite,
-    padded_added,
-    padded_one_minus_mask,
     padded_linen,
     padded_and_causal_as_floats,
 ]
@@ -400,6 +398,18 @@ def test_the_gradient_of_a_padded_attention_is_kept(function):
     module, _ = _raised(function, *args)
     wanted = _loss_gradient(function, args)
     _assert_equal(_loss_gradient(_callable(module), args), wanted, jnp.float32)
+
+
+@pytest.mark.parametrize("function", [padded_added, padded_one_minus_mask])
+def test_a_row_whose_scores_an_added_mask_may_all_hide_keeps_their_gradient(function):
+    args = (*_heads_first(), jnp.zeros_like(_padding()))
+    module, records = _raised(function, *args)
+    assert [(r.applied, r.reason) for r in records] == [(False, ADDED)]
+    got, wanted = _loss_gradient(_callable(module), args), _loss_gradient(function, args)
+    assert jnp.any(wanted[0] != 0), (
+        "rounding would have to take the gradient of q for the op to fit"
+    )
+    _assert_equal(got, wanted, jnp.float32)
 
 
 @pytest.mark.parametrize("function", [padded_linen, padded_and_causal_as_floats])

@@ -202,6 +202,47 @@ def test_a_loss_masked_away_leaves_no_nan_in_the_gradient(function):
     _assert_close(_gradient(module)(x, y), jax.grad(masked)(x, y), jnp.float32)
 
 
+@pytest.mark.parametrize("label", [-100, CLASSES])
+@pytest.mark.parametrize("function", SPELLINGS, ids=lambda f: f.__name__)
+def test_a_label_outside_leaves_the_gradient_it_left(function, label):
+    x, y = _logits(), _labels().at[2].set(label)
+    module, _ = _raised(function, x, y)
+    wanted = jax.grad(function)(x, y)
+    assert jnp.all(jnp.isfinite(wanted))
+    _assert_close(_gradient(module)(x, y), wanted, jnp.float32)
+
+
+@pytest.mark.parametrize(("dtype", "classes"), [(jnp.uint8, 256), (jnp.int8, 128), (jnp.uint8, 7)])
+@pytest.mark.parametrize("difference", [False, True])
+def test_labels_need_no_room_for_the_number_of_classes(monkeypatch, dtype, classes, difference):
+    monkeypatch.setattr(idiom, "FEW_CLASSES", classes)
+
+    def loss(x: Array, y: Array) -> Array:
+        if difference:
+            return jax.nn.logsumexp(x, axis=-1) - jnp.take_along_axis(x, y[:, None], 1)[:, 0]
+        return -(jax.nn.log_softmax(x) * jax.nn.one_hot(y, classes)).sum(-1)
+
+    x = jax.random.normal(jax.random.key(1), (4, classes))
+    y = jnp.array([0, classes - 1, 3, 5], dtype)
+    module, _ = _raised(loss, x, y)
+    assert OP in names(module)
+    log_p = scipy.special.log_softmax(np.asarray(x, np.float64), axis=-1)
+    _assert_close(run(module, x, y), -log_p[np.arange(4), np.asarray(y)], jnp.float32)
+
+
+def test_logits_wider_than_the_weighted_sum_are_not_rounded():
+    def loss(x: Array, y: Array) -> Array:
+        log_p = jax.nn.log_softmax(x).astype(jnp.bfloat16)
+        return -(log_p * _one_hot(log_p, y)).sum(-1)
+
+    x, y = 1000 + _logits(), _labels()
+    module, _ = _raised(loss, x, y)
+    assert OP in names(module)
+    log_p = scipy.special.log_softmax(np.asarray(x, np.float64), axis=-1)
+    # The loss of one class is rounded once: its logits, which bf16 has in steps of 4, are not.
+    _assert_close(run(module, x, y), -log_p[np.arange(ROWS), np.asarray(y)], jnp.bfloat16)
+
+
 # -- what stays ----------------------------------------------------------------------------------------
 
 
@@ -240,6 +281,11 @@ def shifted_back_wrongly(x: Array, y: Array) -> Array:
     return (total - x[jnp.arange(ROWS), y]).mean()
 
 
+def summed_in_fewer_bits(x: Array, y: Array) -> Array:
+    total = jnp.log(jnp.exp(x).astype(jnp.bfloat16).sum(-1).astype(x.dtype))
+    return (total - x[jnp.arange(ROWS), y]).mean()
+
+
 def swapped(x: Array, y: Array) -> Array:
     return (x[jnp.arange(ROWS), y] - jax.nn.logsumexp(x, axis=-1)).mean()
 
@@ -253,13 +299,36 @@ def filled_with_zero(x: Array, y: Array) -> Array:
 
 @pytest.mark.parametrize(
     "function",
-    [other_rows, other_logits, over_rows, shifted_back_wrongly, swapped, filled_with_zero],
+    [
+        other_rows,
+        other_logits,
+        over_rows,
+        shifted_back_wrongly,
+        summed_in_fewer_bits,
+        swapped,
+        filled_with_zero,
+    ],
     ids=lambda f: f.__name__,
 )
 def test_what_only_resembles_a_cross_entropy_stays(function):
     module, records = _raised(function, _logits(), _labels())
     assert OP not in names(module)
     assert not records
+
+
+@pytest.mark.parametrize("function", [optax_integer, take_along_axis, indexed_by_arange])
+def test_a_symbolic_number_of_classes_is_left_alone(function):
+    (n,) = jax.export.symbolic_shape("n")
+    x = jax.ShapeDtypeStruct((ROWS, n), jnp.float32)
+    assert OP not in names(_raised(function, x, _labels())[0])
+
+
+@pytest.mark.parametrize("function", [optax_integer, take_along_axis])
+def test_a_symbolic_number_of_rows_is_left_alone(function):
+    (n,) = jax.export.symbolic_shape("n")
+    x = jax.ShapeDtypeStruct((n, CLASSES), jnp.float32)
+    y = jax.ShapeDtypeStruct((n,), jnp.int32)
+    assert OP not in names(_raised(function, x, y)[0])
 
 
 @pytest.mark.parametrize(("classes", "applied"), [(FEW_CLASSES, True), (FEW_CLASSES + 1, False)])

@@ -16,7 +16,7 @@ from raising import names, raised, raised_with_records, run
 import tessera.op as op
 from tessera.core.numerics import tolerance
 from tessera.lowering.idioms.activations import ACTIVATIONS
-from tessera.lowering.idioms.matmul_epilogue import MATMUL_EPILOGUE
+from tessera.lowering.idioms.matmul_epilogue import MATMUL_EPILOGUE, SHARDED
 
 eqx = pytest.importorskip("equinox")
 
@@ -210,6 +210,58 @@ def test_relu_of_a_matmul_and_a_bias_is_one_node_with_both() -> None:
     assert nodes == ["tessera.graph.func", MATMUL, "tessera.graph.return"]
 
 
+@pytest.mark.parametrize("dtype", [jnp.int32, jnp.bool_, jnp.float32])
+@pytest.mark.parametrize("through", [jnp.int32, jnp.bfloat16])
+def test_a_bias_is_what_its_casts_made_of_it(dtype: Any, through: Any) -> None:
+    def cast(x: jax.Array, w: jax.Array, b: jax.Array) -> jax.Array:
+        return x @ w + b.astype(through).astype(x.dtype)[None]
+
+    x, w, b = _square_arrays()
+    args = (x, w, (3 * b).astype(dtype))
+    module = raised(cast, *args, rules=RULES)
+    assert _product_of(module).equation.params["present"][2]
+    np.testing.assert_allclose(run(module, *args), cast(*args), *tolerance(jnp.float32))
+
+
+def test_a_bias_rounded_to_the_dtype_of_a_product_has_a_gradient_of_its_own_dtype() -> None:
+    x, w, b = _square_arrays()
+    x, w = x.astype(jnp.bfloat16), w.astype(jnp.bfloat16)
+
+    def rounded(x: jax.Array, w: jax.Array, b: jax.Array) -> jax.Array:
+        return jax.nn.relu(x @ w + b.astype(jnp.bfloat16)[None])
+
+    module = raised(rounded, x, w, b, rules=RULES)
+    assert _product_of(module).equation.params["present"][2]
+    ours = jax.grad(lambda b: jnp.sum(run(module, x, w, b)))(b)
+    theirs = jax.grad(lambda b: jnp.sum(rounded(x, w, b)))(b)
+    assert ours.dtype == b.dtype
+    np.testing.assert_allclose(ours, theirs, *tolerance(jnp.bfloat16))
+
+
+def _two_column_axes(x: jax.Array, w: jax.Array, r: jax.Array) -> jax.Array:
+    return jnp.tensordot(x, w, 1) + r
+
+
+def test_a_product_with_two_column_axes_may_have_no_rows() -> None:
+    args = (jnp.zeros((0, 8)), jnp.ones((8, 2, 3)), jnp.zeros((0, 2, 3)))
+    module = raised(_two_column_axes, *args, rules=RULES)
+    assert _product_of(module) is not None
+    assert run(module, *args).shape == (0, 2, 3)
+
+
+def test_column_axes_that_are_explicitly_sharded_are_not_merged() -> None:
+    mesh = jax.make_mesh((2,), ("m",), axis_types=(jax.sharding.AxisType.Explicit,))
+    keys = jax.random.split(jax.random.key(4), 3)
+    shapes = ((3, 8), (8, 2, 6), (3, 2, 6))
+    x, w, r = (jax.random.normal(k, s) for k, s in zip(keys, shapes, strict=True))
+    with jax.set_mesh(mesh):
+        split = jax.device_put(w, jax.P(None, None, "m"))
+        module, (record,) = raised_with_records(_two_column_axes, x, split, r, rules=RULES)
+        found = run(module, x, split, r)
+    assert (record.applied, record.reason) == (False, SHARDED)
+    np.testing.assert_allclose(found, _two_column_axes(x, w, r), *tolerance(jnp.float32))
+
+
 # -- what stays ----------------------------------------------------------------------------------------
 
 
@@ -395,12 +447,16 @@ def test_second_derivatives_pass_through_a_fused_product() -> None:
 def test_inside_shard_map_the_product_of_a_device_is_fused() -> None:
     mesh = jax.make_mesh((8,), ("rows",), axis_types=(jax.sharding.AxisType.Auto,))
     rows, whole = jax.P("rows"), jax.P()
-    mapped = jax.shard_map(_layer, mesh=mesh, in_specs=(rows, whole, whole), out_specs=rows)
-    args = _square_arrays()
+
+    def layer(x: jax.Array, w: jax.Array) -> jax.Array:
+        return jax.nn.silu(x @ w) + x
+
+    mapped = jax.shard_map(layer, mesh=mesh, in_specs=(rows, whole), out_specs=rows)
+    args = _square_arrays()[:2]
     module = raised(mapped, *args, rules=RULES)
     assert _product_of(module).results[0].type.get_shape() == (1, 6)
     found = jax.jit(lambda *args: run(module, *args))(*args)
-    np.testing.assert_allclose(found, _layer(*args), *tolerance(jnp.float32))
+    np.testing.assert_allclose(found, layer(*args), *tolerance(jnp.float32))
 
 
 def test_on_an_explicit_mesh_the_fused_product_keeps_its_sharding() -> None:

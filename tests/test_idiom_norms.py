@@ -14,7 +14,7 @@ from jax import lax
 from raising import names, raised, raised_with_records, run
 
 from tessera.core.numerics import tolerance
-from tessera.lowering.idioms.norms import NORMS
+from tessera.lowering.idioms.norms import NORMS, SHARDED
 
 eqx = pytest.importorskip("equinox")
 
@@ -390,6 +390,56 @@ def test_a_norm_over_the_last_two_axes_is_one_over_their_product() -> None:
     assert names(module).count(LAYER) == 1
     rtol, atol = tolerance(jnp.float32)
     np.testing.assert_allclose(run(module, _x()), jax.vmap(layer)(_x()), rtol, 4 * atol)
+
+
+@pytest.mark.parametrize("dtype", [jnp.int32, jnp.bool_, jnp.bfloat16])
+@pytest.mark.parametrize(("function", "op"), [(_moments, LAYER), (lambda x, w, b: _rms(x, w), RMS)])
+def test_a_weight_and_bias_may_be_cast_before(function: Function, op: str, dtype: Any) -> None:
+    def cast(x: jax.Array, w: jax.Array, b: jax.Array) -> jax.Array:
+        return function(x, w.astype(x.dtype), b.astype(x.dtype))
+
+    args = (_x(), *((3 * v).astype(dtype) for v in _vectors()))
+    module = raised(cast, *args, rules=[NORMS])
+    assert names(module).count(op) == 1
+    rtol, atol = tolerance(jnp.float32)
+    np.testing.assert_allclose(run(module, *args), cast(*args), rtol, 4 * atol)
+
+
+@pytest.mark.parametrize("through", [jnp.int32, jnp.bfloat16])
+@pytest.mark.parametrize(("function", "op"), [(_moments, LAYER), (lambda x, w, b: _rms(x, w), RMS)])
+def test_a_weight_and_bias_stay_rounded_where_they_were(
+    function: Function, op: str, through: Any
+) -> None:
+    def rounded(x: jax.Array, w: jax.Array, b: jax.Array) -> jax.Array:
+        return function(x, *(v.astype(through).astype(x.dtype) for v in (w, b)))
+
+    args = (_x(), *_vectors())
+    module = raised(rounded, *args, rules=[NORMS])
+    assert names(module).count(op) == 1
+    rtol, atol = tolerance(jnp.float32)
+    np.testing.assert_allclose(run(module, *args), rounded(*args), rtol, 4 * atol)
+
+
+def _over_two_axes(x: jax.Array) -> jax.Array:
+    centred = x - x.mean((1, 2), keepdims=True)
+    return centred / jnp.sqrt(x.var((1, 2), keepdims=True) + 1e-5)
+
+
+def test_a_norm_over_two_axes_may_have_no_rows() -> None:
+    x = jnp.zeros((0, 4, 4))
+    module = raised(_over_two_axes, x, rules=[NORMS])
+    assert LAYER in names(module)
+    assert run(module, x).shape == x.shape
+
+
+def test_a_norm_over_two_axes_that_are_explicitly_sharded_stays_and_says_why() -> None:
+    mesh = jax.make_mesh((2,), ("m",), axis_types=(jax.sharding.AxisType.Explicit,))
+    with jax.set_mesh(mesh):
+        x = jax.device_put(_x(), jax.NamedSharding(mesh, jax.P(None, "m")))
+        module, (record,) = raised_with_records(_over_two_axes, x, rules=[NORMS])
+        found = run(module, x)
+    assert (record.applied, record.reason) == (False, SHARDED)
+    np.testing.assert_allclose(found, _over_two_axes(_x()), *tolerance(jnp.float32))
 
 
 def test_a_norm_over_another_axis_stays_and_says_why() -> None:

@@ -166,6 +166,17 @@ def with_epsilon(x: Array) -> Array:
     return weights / (weights.sum(-1, keepdims=True) + 1e-3)
 
 
+def summed_in_fewer_bits(x: Array) -> Array:
+    weights = jnp.exp(x)
+    total = weights.astype(jnp.bfloat16).sum(-1, keepdims=True)
+    return weights / total.astype(x.dtype)
+
+
+def logarithm_in_fewer_bits(x: Array) -> Array:
+    total = jnp.exp(x).sum(-1, keepdims=True).astype(jnp.bfloat16)
+    return jnp.exp(x - jnp.log(total).astype(x.dtype))
+
+
 def powers_of_two(x: Array) -> Array:
     weights = jnp.exp2(x)
     return weights / weights.sum(-1, keepdims=True)
@@ -183,6 +194,8 @@ NEAR = [
     crossed_rows,
     stopped_sum,
     with_epsilon,
+    summed_in_fewer_bits,
+    logarithm_in_fewer_bits,
     powers_of_two,
     weights_in_use,
 ]

@@ -175,6 +175,26 @@ def test_control_flow_captured_from_jax_round_trips_with_its_regions():
     assert to_text(parse(text)) == text
 
 
+@pytest.mark.parametrize("generic", [False, True])
+def test_an_op_of_jax_with_a_dash_in_its_name_reads_back(generic):
+    def run(x, i, u):
+        return x.at[i].add(u), x.at[i].mul(u)
+
+    module = capture(jax.make_jaxpr(run)(jnp.ones(4), jnp.arange(2), jnp.ones(2)))
+    text = to_text(module, generic=generic)
+    assert "jax.scatter-add" in text
+    read = parse(text)
+    assert "jax.scatter-mul" in [op.name for op in read.walk()]
+    assert to_text(read, generic=generic) == text
+    assert fingerprint(read) == fingerprint(module)
+
+
+def test_a_dash_ends_the_name_of_an_op_of_no_other_dialect():
+    line = "%1 = tessera.graph.relu-add %x : (tensor<2xf32>) -> tensor<2xf32>"
+    with pytest.raises(CompileError, match=r"in\.mlir:1:24"):
+        parse(line, "in.mlir")
+
+
 # -- fragments --------------------------------------------------------------------------------------------
 
 

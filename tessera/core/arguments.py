@@ -79,7 +79,8 @@ def split(tree: Any, name: str) -> tuple[Structure, list[Any]]:
     ([array([1., 1.])], 'mean')
     """
     structure, arrays = _parted(tree)
-    _require_hash(structure, name)
+    for leaf in structure.leaves:
+        require_hash(leaf, f"{name}: an argument, which is no array, holds")
     return structure, arrays
 
 
@@ -106,16 +107,16 @@ def _module_test() -> Callable[[Any], bool] | None:
     return lambda x: isinstance(x, kind)
 
 
-def _require_hash(structure: Structure, name: str) -> None:
-    for leaf in structure.leaves:
-        try:
-            hash(leaf)
-        except TypeError:
-            raise CompileError(
-                Code.E_GRAPH_INVALID,
-                f"{name}: an argument holds a {type(leaf).__name__}, which is neither an array nor hashable.",
-                hints="pass arrays, or hashable values",
-            ) from None
+def require_hash(value: Any, problem: str) -> None:
+    """Raises `E_GRAPH_INVALID` for a value that cannot be part of a program's structure."""
+    try:
+        hash(value)
+    except TypeError:
+        raise CompileError(
+            Code.E_GRAPH_INVALID,
+            f"{problem} a {type(value).__name__}, which is not hashable.",
+            hints="pass arrays, or hashable values",
+        ) from None
 
 
 def split_result(tree: Any) -> tuple[Structure, list[Any]]:

@@ -283,3 +283,9 @@ def _varying_results(
             results = inner
         found.update(zip(equation.outvars, results, strict=True))
     return [axes_of(atom) for atom in jaxpr.outvars]
+
+
+def function_name(traced: ClosedJaxpr) -> str:
+    """Returns the name of the function a jaxpr was traced from."""
+    jaxpr, _ = opened(traced)
+    return jaxpr.debug_info.func_name if jaxpr.debug_info is not None else "function"

@@ -63,7 +63,7 @@ COLLECTIVE = set(
 def capture(traced: compat.ClosedJaxpr, name: str = "main", names: Sequence[str] = ()) -> ModuleOp:
     """Returns the Graph module of a traced function, whose arguments the text calls by these names.
 
-    >>> import jax.numpy as jnp
+    >>> import jax, jax.numpy as jnp
     >>> module = capture(jax.make_jaxpr(jnp.sin)(1.0))
     >>> [op.name for op in module.walk()][2:]
     ['jax.sin', 'tessera.graph.return']
@@ -214,6 +214,8 @@ def _parameters(equation: JaxprEqn) -> dict[str, Attribute]:
         and key not in BOOKKEEPING
         and not (value is None or value is False or _is_empty(value))
     ]
+    if equation.primitive.name in SHOWN:
+        shown.insert(0, f"name={compat.function_name(next(_called(equation)))}")
     return {"params": builtin.StringAttr(" ".join(shown))} if shown else {}
 
 

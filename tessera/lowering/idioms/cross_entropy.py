@@ -45,7 +45,8 @@ MANY_LOGITS = 2**20
 OUTSIDE = {
     GatherScatterMode.FILL_OR_DROP: "nan",
     GatherScatterMode.CLIP: "nearest",
-    GatherScatterMode.PROMISE_IN_BOUNDS: "nearest",  # what XLA's gather does with a broken promise
+    # What XLA does with a broken promise: it reads the nearest and adds a gradient to none.
+    GatherScatterMode.PROMISE_IN_BOUNDS: "fixed",
 }
 
 
@@ -230,10 +231,12 @@ def _loss(
     nearest = jnp.clip(labels, 0, classes - 1)
     x = x.astype(numerics.wider(x.dtype, dtype))
     loss = registered_op("cross_entropy")(x, nearest, reduction="none")
-    if outside == "nan" and sign == 1:
-        loss = loss + _without_label(x, jnp.where(inside, -1, nearest))
+    if sign == 1 and outside in ("nan", "fixed"):
+        loss = loss + _without_label(OUTSIDE_ADDS[outside], x, jnp.where(inside, -1, nearest))
+    elif outside == "fixed":
+        loss = jnp.where(inside, loss, jax.lax.stop_gradient(loss))
     elif outside != "nearest":
-        loss = jnp.where(inside, loss, jnp.asarray(OUTSIDE_VALUE[outside], loss.dtype))
+        loss = jnp.where(inside, loss, jnp.asarray(OUTSIDE_ADDS[outside], loss.dtype))
     loss = jnp.sum(loss, axis=rows) if rows else loss
     return (loss if sign == 1 else -loss).reshape(out).astype(dtype)
 
@@ -243,23 +246,24 @@ def _wide(labels: jax.Array) -> jax.Array:
     return labels.astype(jnp.int32) if labels.dtype.itemsize < 4 else labels
 
 
-@jax.custom_jvp
-def _without_label(x: jax.Array, labels: jax.Array) -> jax.Array:
-    """Returns NaN for a row that has a label, which takes that label's part from its gradient, else 0.
+@partial(jax.custom_jvp, nondiff_argnums=(0,))
+def _without_label(value: float, x: jax.Array, labels: jax.Array) -> jax.Array:
+    """Returns what to add to the loss of rows with a label: a value, and the gradient of x[label].
 
-    Of logsumexp(x) - x[label] with a label outside, the first term alone has a gradient.
+    Of logsumexp(x) - x[label] with a label outside, the first term alone has a gradient. Rows of label
+    -1 get 0.
     """
-    return jnp.where(labels >= 0, jnp.nan, 0.0).astype(x.dtype)
+    return jnp.where(labels >= 0, value, 0.0).astype(x.dtype)
 
 
 @_without_label.defjvp
 def _without_label_jvp(
-    primals: tuple[jax.Array, jax.Array], tangents: tuple[jax.Array, jax.Array]
+    value: float, primals: tuple[jax.Array, jax.Array], tangents: tuple[jax.Array, jax.Array]
 ) -> tuple[jax.Array, jax.Array]:
     x, labels = primals
     classes = jax.lax.broadcasted_iota(labels.dtype, x.shape, x.ndim - 1)
     chosen = classes == jnp.expand_dims(labels, -1)
-    return _without_label(x, labels), jnp.sum(jnp.where(chosen, tangents[0], 0.0), axis=-1)
+    return _without_label(value, x, labels), jnp.sum(jnp.where(chosen, tangents[0], 0.0), axis=-1)
 
 
 def _soft_loss(x: jax.Array, soft: jax.Array, *, rows: tuple[int, ...], dtype: str) -> jax.Array:
@@ -268,7 +272,7 @@ def _soft_loss(x: jax.Array, soft: jax.Array, *, rows: tuple[int, ...], dtype: s
     return -(jnp.sum(loss, axis=rows) if rows else loss).astype(dtype)
 
 
-OUTSIDE_VALUE = {"nan": float("nan"), "none": 0.0}
+OUTSIDE_ADDS = {"nan": float("nan"), "none": 0.0, "fixed": 0.0}
 
 
 # -- one element per row -------------------------------------------------------------------------------

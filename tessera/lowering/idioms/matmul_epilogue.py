@@ -319,7 +319,9 @@ def _matmul(
     result = None
     if layout is not None:
         rows, columns, result = _as_matrices(rows, columns, layout)
-        residual = None if residual is None else residual.reshape(*rows.shape[:-1], columns.shape[-1])
+        residual = (
+            None if residual is None else residual.reshape(*rows.shape[:-1], columns.shape[-1])
+        )
     more = dict(statics or (("accumulate", jnp.dtype("float32")),))
     op = registered_op("matmul")
     y = op.bind(rows, columns, bias, residual, activation=activation, **more)

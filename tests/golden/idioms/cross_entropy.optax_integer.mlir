@@ -16,12 +16,25 @@ builtin.module attributes {level = "graph", sym_name = "main"} {
     %12 = "tessera.graph.constant"() {value = 4 : i32} : () -> tensor<i32>
     %13 = "jax.min"(%12, %11) : (tensor<i32>, tensor<6xi32>) -> tensor<6xi32>
     %14 = "tessera.graph.cross_entropy"(%x, %13) {present = [true, true, false]} : (tensor<6x5xf32>, tensor<6xi32>) -> tensor<6xf32>
-    %15 = "tessera.graph.constant"() {value = "nan"} : () -> tensor<f32>
-    %16 = "jax.broadcast_in_dim"(%15) {params = "shape=(6,)"} : (tensor<f32>) -> tensor<6xf32>
-    %17 = "jax.select_n"(%10, %16, %14) : (tensor<6xi1>, tensor<6xf32>, tensor<6xf32>) -> tensor<6xf32>
-    %18 = "jax.reduce_sum"(%17) {params = "axes=(0,)"} : (tensor<6xf32>) -> tensor<f32>
-    %19 = "tessera.graph.constant"() {value = 6.000000e+00 : f32} : () -> tensor<f32>
-    %20 = "jax.div"(%18, %19) : (tensor<f32>, tensor<f32>) -> tensor<f32>
-    "tessera.graph.return"(%20) : (tensor<f32>) -> ()
+    %15 = "tessera.graph.constant"() {value = -1 : i32} : () -> tensor<i32>
+    %16 = "jax.broadcast_in_dim"(%15) {params = "shape=(6,)"} : (tensor<i32>) -> tensor<6xi32>
+    %17 = "jax.select_n"(%10, %13, %16) : (tensor<6xi1>, tensor<6xi32>, tensor<6xi32>) -> tensor<6xi32>
+    %18 = "jax.custom_jvp_call"(%x, %17) ({
+    ^bb0(%x_1: tensor<6x5xf32>, %labels: tensor<6xi32>):
+      %19 = "tessera.graph.constant"() {value = 0 : i32} : () -> tensor<i32>
+      %20 = "jax.ge"(%labels, %19) : (tensor<6xi32>, tensor<i32>) -> tensor<6xi1>
+      %21 = "tessera.graph.constant"() {value = "nan"} : () -> tensor<f32>
+      %22 = "tessera.graph.constant"() {value = 0.000000e+00 : f32} : () -> tensor<f32>
+      %23 = "jax.broadcast_in_dim"(%21) {params = "shape=(6,)"} : (tensor<f32>) -> tensor<6xf32>
+      %24 = "jax.broadcast_in_dim"(%22) {params = "shape=(6,)"} : (tensor<f32>) -> tensor<6xf32>
+      %25 = "jax.select_n"(%20, %24, %23) : (tensor<6xi1>, tensor<6xf32>, tensor<6xf32>) -> tensor<6xf32>
+      %26 = "jax.convert_element_type"(%25) {params = "new_dtype=float32"} : (tensor<6xf32>) -> tensor<6xf32>
+      "tessera.graph.return"(%26) : (tensor<6xf32>) -> ()
+    }) {params = "name=_without_label"} : (tensor<6x5xf32>, tensor<6xi32>) -> tensor<6xf32>
+    %27 = "jax.add"(%14, %18) : (tensor<6xf32>, tensor<6xf32>) -> tensor<6xf32>
+    %28 = "jax.reduce_sum"(%27) {params = "axes=(0,)"} : (tensor<6xf32>) -> tensor<f32>
+    %29 = "tessera.graph.constant"() {value = 6.000000e+00 : f32} : () -> tensor<f32>
+    %30 = "jax.div"(%28, %29) : (tensor<f32>, tensor<f32>) -> tensor<f32>
+    "tessera.graph.return"(%30) : (tensor<f32>) -> ()
   }) {sym_name = "main", function_type = (tensor<6x5xf32>, tensor<6xi32>) -> tensor<f32>} : () -> ()
 }
