@@ -78,3 +78,48 @@ def test_second_derivatives_of_a_compiled_gradient_are_those_of_the_function(ope
     plain = jax.grad(lambda q, k, v: jnp.sum(jnp.sin(by_hand(q, k, v))))
     got = jax.jvp(ts.compile(plain), small, small)[1]
     np.testing.assert_allclose(got, jax.jvp(plain, small, small)[1], rtol=1e-3, atol=2e-4)
+
+
+# -- a residual stream: its cotangent is one more term of the sum that a norm's gradient is ----------------
+
+
+def layernorm(x, w):
+    mean = x.mean(-1, keepdims=True)
+    variance = (x * x).mean(-1, keepdims=True) - mean**2
+    return (x - mean) * jax.lax.rsqrt(variance + 1e-5) * w[None, None]
+
+
+def rmsnorm(x, w):
+    return x * jax.lax.rsqrt((x * x).mean(-1, keepdims=True) + 1e-5) * w[None, None]
+
+
+def before(norm):
+    return lambda x, w, m: x + jnp.tanh(norm(x, w) @ m)
+
+
+def between(norm):
+    return lambda x, w, m: norm(x + jnp.tanh(x @ m), w) + x
+
+
+def twice(norm):
+    def run(x, w, m):
+        x = x + jnp.tanh(norm(x, w) @ m)
+        return x + jnp.tanh(norm(x, 2 * w) @ m)
+
+    return run
+
+
+@pytest.mark.parametrize("norm", [layernorm, rmsnorm])
+@pytest.mark.parametrize("block", [before, between, twice])
+def test_a_norm_in_a_residual_stream_is_raised_with_its_backward(block, norm):
+    run = block(norm)
+    keys = jax.random.split(jax.random.key(3), 3)
+    shapes = ((4, 16, 32), (32,), (32, 32))
+    args = [jax.random.normal(key, shape) for key, shape in zip(keys, shapes, strict=True)]
+    step = jax.grad(lambda *args: jnp.sum(jnp.sin(run(*args))), argnums=(0, 1, 2))
+    text = ts.inspect(step, "graph", *args)
+    count = 2 if block is twice else 1
+    assert text.count(f"tessera.graph.{norm.__name__}_bwd") == count
+    assert text.count(f"tessera.graph.{norm.__name__}_forward") == count
+    for got, want in zip(ts.compile(step)(*args), step(*args), strict=True):
+        np.testing.assert_allclose(got, want, rtol=1e-4, atol=1e-4)  # sums of 64 rows reordered

@@ -19,7 +19,7 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
-from xdsl.ir import Block, Operation, SSAValue
+from xdsl.ir import Block, Operation, SSAValue, Use
 from xdsl.rewriter import InsertPoint, Rewriter
 
 from tessera.core import compat
@@ -213,7 +213,8 @@ def _is_whole(
         for result in node.results:
             if result is not found.value and any(u.operation not in inside for u in result.uses):
                 return False
-    return all(_are_one_sum(terms) for terms in backward.gradients if len(terms) > 1)
+    several = [terms for terms in backward.gradients if len(terms) > 1]
+    return all(_are_one_sum(terms, backward.nodes) for terms in several)
 
 
 def _dependent(found: Replacement, nodes: Iterable[Node]) -> list[Node]:
@@ -227,22 +228,29 @@ def _dependent(found: Replacement, nodes: Iterable[Node]) -> list[Node]:
     return depend
 
 
-def _are_one_sum(terms: Sequence[SSAValue]) -> bool:
-    """Whether terms are read by sums alone, and end in one: then one may stand for all of them."""
-    ends = [_end_of_sums(term) for term in terms]
+def _are_one_sum(terms: Sequence[SSAValue], inside: Collection[Operation]) -> bool:
+    """Whether terms are read by sums, and end in one: then one may stand for all of them.
+
+    What reads them inside the backward goes with it.
+    """
+    ends = [_end_of_sums(term, inside) for term in terms]
     return None not in ends and len(set(ends)) == 1
 
 
-def _end_of_sums(term: SSAValue) -> Operation | None:
+def _end_of_sums(term: SSAValue, inside: Collection[Operation]) -> Operation | None:
     """Returns the last of the sums a value goes into, one after the other; None if it goes elsewhere too."""
     end = None
-    value = term
-    while value.has_one_use():
-        user = next(iter(value.uses)).operation
-        if user.name.removeprefix("jax.") not in SUMS:
-            break
-        end, value = user, user.results[0]
+    use = _use_outside(term, inside)
+    while use is not None and use.operation.name.removeprefix("jax.") in SUMS:
+        end = use.operation
+        use = _use_outside(end.results[0], inside)
     return end
+
+
+def _use_outside(value: SSAValue, inside: Collection[Operation]) -> Use | None:
+    """Returns the one use of a value outside the backward, or None if there is none or more."""
+    uses = [use for use in value.uses if use.operation not in inside]
+    return uses[0] if len(uses) == 1 else None
 
 
 # -- putting the op in its place -----------------------------------------------------------------------
@@ -275,7 +283,7 @@ def _put(
     found.value.replace_all_uses_with(value)
     for terms, gradient in zip(backward.gradients, gradients, strict=True):
         if terms:
-            _replace_sum(terms, gradient)
+            _replace_sum(terms, gradient, backward.nodes)
     for node in (*backward.nodes, anchor):
         if node.parent is not None:
             erase_if_dead(node)
@@ -289,11 +297,14 @@ def _traced(
         return jax.make_jaxpr(with_gradients(build, moving))(types, wanted)
 
 
-def _replace_sum(terms: Sequence[SSAValue], gradient: SSAValue) -> None:
+def _replace_sum(
+    terms: Sequence[SSAValue], gradient: SSAValue, inside: Collection[Operation]
+) -> None:
     """Puts a gradient in the place of the first of its terms and takes the others out of their sums."""
     for term in terms[1:]:
-        (use,) = term.uses
+        use = _use_outside(term, inside)
+        assert use is not None
         total = use.operation
-        rest = total.operands[1 - use.index]
-        total.results[0].replace_all_uses_with(rest)
-    terms[0].replace_all_uses_with(gradient)
+        total.results[0].replace_all_uses_with(total.operands[1 - use.index])
+        erase_if_dead(total)
+    terms[0].replace_uses_with_if(gradient, lambda use: use.operation not in inside)
