@@ -45,7 +45,7 @@ class Case:
 
 def cases() -> list[Case]:
     """Returns every case. The sines come first: their results must meet a heap that still keeps its pages."""
-    return [*_sines(), *_attention(), *_norms(), *_others()]
+    return [*_sines(), *_attention(), *_norms(), *_others(), *_spectral()]
 
 
 def _sines() -> list[Case]:
@@ -100,6 +100,31 @@ def _others() -> list[Case]:
     ]
 
 
+def _spectral() -> list[Case]:
+    found = []
+    for rows, side, width, modes in ((8, 64, 32, 12), (4, 128, 64, 16), (1, 256, 64, 32)):
+        x, ct = (_normal(rows, width, side, side) for _ in range(2))
+        shape = (width, width, 2 * modes, modes)
+        w = lax.complex(_normal(*shape), _normal(*shape)) / width
+        for order, weights in (
+            ("channels_first", w),
+            ("modes_first", jnp.transpose(w, (2, 3, 0, 1))),
+        ):
+            name = f"spectral_conv {side}x{side}x{width} {order}"
+            plain = partial(plain_spectral_conv, modes=modes, weights=order)
+            candidate = partial(op.spectral_conv, modes=(modes, modes), weights=order)
+            found += [
+                Case(name, (x, weights), plain, candidate),
+                Case(
+                    f"{name} forward+backward",
+                    (ct, x, weights),
+                    with_gradients(plain),
+                    with_gradients(candidate),
+                ),
+            ]
+    return found
+
+
 def naive_attention(q: jax.Array, k: jax.Array, v: jax.Array) -> jax.Array:
     length = q.shape[-2]
     scores = jnp.einsum("bhqd,bhkd->bhqk", q, k) / math.sqrt(q.shape[-1])
@@ -120,6 +145,18 @@ def plain_rmsnorm(x: jax.Array, w: jax.Array) -> jax.Array:
 def plain_cross_entropy(logits: jax.Array, labels: jax.Array) -> jax.Array:
     log_p = jax.nn.log_softmax(logits, axis=-1)
     return -jnp.mean(jnp.take_along_axis(log_p, labels[:, None], axis=-1))
+
+
+def plain_spectral_conv(x: jax.Array, w: jax.Array, *, modes: int, weights: str) -> jax.Array:
+    last = weights == "channels_first"
+    mix = "bixy,ioxy->boxy" if last else "bixy,xyio->boxy"
+    full = jnp.fft.rfft2(x)
+    out = jnp.zeros_like(full)
+    for rows in (slice(None, modes), slice(-modes, None)):
+        corner = w[:, :, rows] if last else w[rows]
+        mixed = jnp.einsum(mix, full[:, :, rows, :modes], corner)
+        out = out.at[:, :, rows, :modes].set(mixed)
+    return jnp.fft.irfft2(out, s=x.shape[2:])
 
 
 def with_gradients(function: Function) -> Function:

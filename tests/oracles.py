@@ -114,6 +114,52 @@ def flash_attention_bwd(q, k, v, mask, sinks, out, lse, ct, *, causal, window, s
     return dq, dk, dv, -np.sum(np.exp(sinks[..., None] - lse) * delta, axis=-1)
 
 
+def _as_modes(x, kept, axis):
+    """The kept modes (K1, ..., Kd, ..., channels) of a grid, and how to sum modes over the grid again."""
+    d = len(kept)
+    grid = range(axis - d, axis) if axis == x.ndim - 1 else range(axis + 1, x.ndim)
+    places = [*grid, axis], [*range(d), -1]
+    z = np.moveaxis(x, *places)
+    waves = []
+    for j, (k, n) in enumerate(zip(kept, z.shape[:d], strict=True)):
+        signed = np.arange(k) if j == d - 1 else np.r_[0 : k // 2, -(k // 2) : 0]
+        waves.append(np.exp(-2j * np.pi * np.outer(signed, np.arange(n)) / n))
+    for wave in waves:
+        z = np.moveaxis(np.tensordot(wave, z, (1, 0)), 0, d - 1)
+    # A mode of the last axis stands for its conjugate too, but for the zero and Nyquist modes.
+    doubled = np.where(2 * np.arange(kept[-1]) % waves[-1].shape[1] == 0, 1, 2)
+    scale = doubled / math.prod(wave.shape[1] for wave in waves)
+
+    def over_grid(z):
+        z = np.moveaxis(np.moveaxis(z, d - 1, -1) * scale, -1, d - 1)
+        for wave in waves:
+            z = np.moveaxis(np.tensordot(wave.conj(), z, (0, 0)), 0, d - 1)
+        return np.moveaxis(np.real(z), *places[::-1])
+
+    return z, scale, over_grid
+
+
+def _mixed(z, w):
+    d = w.ndim - 2
+    rows = z.reshape(*z.shape[:d], math.prod(z.shape[d:-1]), z.shape[-1])
+    return np.matmul(rows, w).reshape(*z.shape[:-1], w.shape[-1])
+
+
+def spectral_conv(x, w_real, w_imag, *, axis):
+    z, _, over_grid = _as_modes(x, w_real.shape[:-2], axis)
+    return over_grid(_mixed(z, w_real + 1j * w_imag))
+
+
+def spectral_conv_bwd(x, w_real, w_imag, ct, *, axis):
+    d = w_real.ndim - 2
+    of_x, scale, _ = _as_modes(x, w_real.shape[:-2], axis)
+    of_ct, _, over_grid = _as_modes(ct, w_real.shape[:-2], axis)
+    adjoint = np.swapaxes(w_real - 1j * w_imag, -1, -2)
+    left, right = (z.reshape(*z.shape[:d], -1, z.shape[-1]) for z in (of_x, of_ct))
+    dw = np.einsum("...bi,...bo->...io", left.conj(), right) * scale[:, None, None]
+    return over_grid(_mixed(of_ct, adjoint)), dw.real, dw.imag
+
+
 def reduce_sum(x, *, axis, **_):
     return np.sum(x, axis=axis, keepdims=True)
 
@@ -170,5 +216,7 @@ VALUES: dict[str, Any] = {
     "layernorm_bwd": layernorm_bwd,
     "reduce_sum": reduce_sum,
     "rmsnorm_bwd": rmsnorm_bwd,
+    "spectral_conv": spectral_conv,
+    "spectral_conv_bwd": spectral_conv_bwd,
     **LOGIC,
 }

@@ -52,6 +52,14 @@ def test_attention_is_raised_with_its_backward(attention, operands):
         np.testing.assert_allclose(got, want, rtol=1e-3, atol=2e-4)
 
 
+@pytest.mark.parametrize("attention", ATTENTIONS)
+def test_one_array_as_query_key_and_value_gets_the_gradient_of_all_three(attention, operands):
+    step = jax.grad(lambda x: jnp.sum(jnp.sin(attention(x, x, x))))
+    (x, *_) = operands
+    assert "tessera.graph.flash_attention_bwd" in ts.inspect(step, "graph", x)
+    np.testing.assert_allclose(ts.compile(step)(x), step(x), rtol=1e-3, atol=2e-4)
+
+
 @pytest.mark.parametrize("which", [0, 1, 2])
 def test_a_gradient_of_one_operand_is_enough(which, operands):
     step = jax.grad(loss_of(masked), argnums=which)

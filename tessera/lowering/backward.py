@@ -13,7 +13,7 @@ So an idiom needs no second pattern for its derivative, however it was written.
 """
 
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property, lru_cache
 from typing import Any
 
@@ -61,6 +61,10 @@ class Surroundings:
             return sorted(nodes, key=places.__getitem__)
         return [op for op in self.block.ops if isinstance(op, Node) and op in nodes]
 
+    def named(self, name: str) -> list[Node]:
+        """Returns the nodes of the block with a name, in program order."""
+        return [op for op in self.block.ops if isinstance(op, Node) and op.name == name]
+
     def find(self, op: Node, inputs: Sequence[SSAValue]) -> Node | None:
         """Returns the node that computes from these inputs what `op` does from its own."""
         key = key_of(op, inputs)
@@ -99,6 +103,7 @@ def replace_with_backward(found: Replacement, anchor: Node, around: Surroundings
 
     Returns whether the backward was there, whole, and nobody else reads what is between.
     """
+    found = _without_repeats(found)
     steps = around.in_order(steps_between(found.value, found.operands))
     moving = tuple(i for i, x in enumerate(found.operands) if _moves(x))
     assert anchor.equation is not None
@@ -113,8 +118,28 @@ def replace_with_backward(found: Replacement, anchor: Node, around: Surroundings
     return True
 
 
+@dataclass(frozen=True)
+class _Spread:
+    """A build whose operands are among fewer: some were one value given twice."""
+
+    build: Build
+    places: tuple[int, ...]
+
+    def __call__(self, *operands: jax.Array) -> jax.Array:
+        return self.build(*(operands[i] for i in self.places))
+
+
+def _without_repeats(found: Replacement) -> Replacement:
+    """Returns a replacement that names each operand once: the gradient of a value is that of all its uses."""
+    once = tuple(dict.fromkeys(found.operands))
+    if len(once) == len(found.operands):
+        return found
+    places = tuple(map(once.index, found.operands))
+    return replace(found, operands=once, build=_Spread(Build.of(found.build), places))
+
+
 def _moves(x: SSAValue) -> bool:
-    return jnp.issubdtype(jax_type(x).dtype, jnp.floating)
+    return jnp.issubdtype(jax_type(x).dtype, jnp.inexact)
 
 
 def steps_between(value: SSAValue, operands: Sequence[SSAValue]) -> dict[Node, None]:
@@ -145,7 +170,7 @@ def _find(pattern: Block, found: Replacement, around: Surroundings) -> _Backward
     saved = _extend(known, pattern, around)
     end = pattern.last_op
     assert isinstance(end, Return)
-    for ct in _candidates(pattern, known):
+    for ct in _candidates(pattern, known, around):
         placed = {**known, pattern.args[-1]: ct}
         used = _extend(placed, pattern, around)
         gradients = tuple(_terms(x, placed) for x in end.operands[1:])
@@ -154,17 +179,23 @@ def _find(pattern: Block, found: Replacement, around: Surroundings) -> _Backward
     return None
 
 
-def _candidates(pattern: Block, known: Mapping[SSAValue, SSAValue]) -> Iterator[SSAValue]:
+def _candidates(
+    pattern: Block, known: Mapping[SSAValue, SSAValue], around: Surroundings
+) -> Iterator[SSAValue]:
     """Yields values of the graph that may be the cotangent: what meets a known value as it does."""
     unknown = pattern.args[-1]
     tried: set[SSAValue] = set()
     for use in unknown.uses:
         first = use.operation
         others = [x for x in first.operands if x is not unknown]
-        if not isinstance(first, Node) or not all(x in known for x in others) or not others:
+        if not isinstance(first, Node) or not all(x in known for x in others):
             continue
-        for other in known[others[0]].uses:
-            node = other.operation
+        meeting = (
+            [other.operation for other in known[others[0]].uses]
+            if others
+            else around.named(first.name)  # it meets nothing, as the cotangent of a transform does
+        )
+        for node in meeting:
             same = node.name == first.name and len(node.operands) == len(first.operands)
             ct = node.operands[use.index] if same else None
             if ct is not None and ct.type == unknown.type and ct not in tried:

@@ -84,7 +84,7 @@ def _retyped(op: Node) -> bool:
 
 def _becomes_float(given: Any, wanted: Any) -> bool:
     real = not jnp.issubdtype(given, jnp.complexfloating)
-    return real and jnp.issubdtype(wanted, jnp.floating)  # both round to nearest, ties to even
+    return real and jnp.issubdtype(wanted, jnp.inexact)  # both round to nearest, ties to even
 
 
 # -- identities ----------------------------------------------------------------------------------------

@@ -20,5 +20,6 @@ from tessera.ops.silu import silu as silu
 from tessera.ops.sin import cos as cos
 from tessera.ops.sin import sin as sin
 from tessera.ops.softmax import softmax as softmax
+from tessera.ops.spectral_conv import spectral_conv as spectral_conv
 from tessera.ops.tanh import tanh as tanh
 from tessera.ops.tile_kernel import tile_kernel as tile_kernel

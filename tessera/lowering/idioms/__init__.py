@@ -6,6 +6,7 @@ The order matters: an attention is found by its softmax, a fused product by its 
 from tessera.lowering.idioms.activations import ACTIVATIONS
 from tessera.lowering.idioms.attention import ATTENTION
 from tessera.lowering.idioms.cross_entropy import CROSS_ENTROPY
+from tessera.lowering.idioms.fft_conv import FFT_CONV
 from tessera.lowering.idioms.matmul_epilogue import MATMUL_EPILOGUE
 from tessera.lowering.idioms.norms import NORMS
 from tessera.lowering.idioms.softmax import SOFTMAX
@@ -18,6 +19,7 @@ RULES: tuple[Rule, ...] = (
     SOFTMAX,
     NORMS,
     ACTIVATIONS,
+    FFT_CONV,
     MATMUL_EPILOGUE,
     TRIGONOMETRY,
 )
