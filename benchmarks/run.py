@@ -13,7 +13,7 @@ from importlib import metadata
 from pathlib import Path
 
 HERE = Path(__file__).resolve().parent
-SUITES = ("ops", "pde", "compiler")
+SUITES = ("ops", "tile", "pde", "compiler")
 
 
 def main() -> None:

@@ -4,7 +4,7 @@ Low precision is computed in fp32 and rounded after every op. Whatever a kernel 
 saying what stands there is NaN, and every element of an output is written exactly once.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import jax.numpy as jnp
@@ -14,6 +14,7 @@ from jax.extend.core import Literal
 
 from tessera.ir import graph, schedule, tile
 from tessera.ir.attributes import integers
+from tessera.lowering.schedule_to_tile import closed_over
 
 State = dict[Any, Any]  # what every value holds
 DTYPES = {
@@ -24,7 +25,7 @@ DTYPES = {
 
 UNARY = {
     "abs": np.abs, "ceil": np.ceil, "cos": np.cos, "erf": scipy.special.erf, "exp": np.exp,
-    "expm1": np.expm1, "floor": np.floor, "log": np.log, "log1p": np.log1p,
+    "exp2": np.exp2, "expm1": np.expm1, "floor": np.floor, "log": np.log, "log1p": np.log1p,
     "logistic": scipy.special.expit, "neg": np.negative, "not": np.invert,
     "relu": lambda x: np.where(x <= 0, 0, x), "rsqrt": lambda x: 1 / np.sqrt(x), "sign": np.sign,
     "sin": np.sin, "sqrt": np.sqrt, "square": np.square, "tan": np.tan, "tanh": np.tanh,
@@ -59,16 +60,24 @@ def run_kernel(kernel: tile.Func, inputs: Sequence[np.ndarray]) -> list[np.ndarr
     return outputs
 
 
-def run_schedule(module: Any, tiles: Any, arguments: Sequence[np.ndarray]) -> list[np.ndarray]:
-    """Returns the results of a Schedule module whose groups all have kernels, for its arguments."""
-    kernels = {op.attributes["group"].value.data: op for op in tiles.body.block.ops}
+def run_schedule(
+    module: Any, tiles: Any, arguments: Sequence[np.ndarray], *, all_tiled: bool = True
+) -> list[np.ndarray]:
+    """Returns the results of a Schedule module for its arguments.
+
+    Every group has kernels; unless `all_tiled`, JAX computes those that have none.
+    """
+    tiled = {kernel.group.value.data for kernel in tiles.body.block.ops}
     function = graph.function_of(module)
     state: State = dict(zip(function.block.args, arguments, strict=True))
     index = 0
     for op in function.block.ops:
         if isinstance(op, schedule.Group):
-            inputs = [state[x] for x in op.operands] + list(closed_over(op))
-            found = run_kernel(kernels[index], inputs)
+            inputs = [state[x] for x in op.operands]
+            if all_tiled or index in tiled:
+                found = run_group(tiles, index, op, inputs)
+            else:
+                found = [np.asarray(x) for x in group_values(op, [jnp.asarray(x) for x in inputs])]
             state.update(zip(op.results, found, strict=True))
             index += 1
     end = function.block.last_op
@@ -76,12 +85,18 @@ def run_schedule(module: Any, tiles: Any, arguments: Sequence[np.ndarray]) -> li
     return [state[x] for x in end.operands]
 
 
-def closed_over(group: schedule.Group) -> Iterator[np.ndarray]:
-    """Yields the arrays that the nodes of a group close over."""
-    assert group.block is not None
-    for op in group.block.ops:
-        if isinstance(op, graph.Constant) and op.result.type.get_shape():
-            yield np.asarray(op.atom)
+def run_group(
+    tiles: Any, index: int, group: schedule.Group, inputs: Sequence[np.ndarray]
+) -> list[np.ndarray]:
+    """Returns what the kernels of a group write, one kernel after another, for its inputs."""
+    values = dict(enumerate((*inputs, *closed_over(group))))
+    first = len(values)
+    for kernel in tiles.body.block.ops:
+        if kernel.group.value.data == index:
+            read = len(kernel.arrays) - len(kernel.written)
+            found = run_kernel(kernel, [values[place] for place in kernel.places[:read]])
+            values.update(zip(kernel.places[read:], found, strict=True))
+    return [values[first + place] for place in range(len(group.results))]
 
 
 def dtype_of(kind: Any) -> np.dtype:

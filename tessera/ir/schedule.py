@@ -65,8 +65,10 @@ class Yield(IRDLOperation):
 class Group(IRDLOperation):
     """What the group ops have in common: inputs, outputs, a body, a pattern and a cost.
 
-    `tile` is the block of the first result that one program computes, over its last axes. An axis that the
-    block does not divide is padded, and `padded` says to what.
+    `tile` is the block that one program computes of the product, reduction or op the group has, else of its
+    first result, over the last axes. An axis that the block does not divide is padded, and `padded` says to
+    what. `inner` is the block of an axis the program loops over, and `warps` how many warps run one program
+    on a GPU.
     """
 
     inputs = var_operand_def()
@@ -77,6 +79,8 @@ class Group(IRDLOperation):
     reason = opt_attr_def(StringAttr)
     tile = opt_attr_def(Wholes)
     padded = opt_attr_def(Wholes)
+    inner = opt_attr_def(Whole)
+    warps = opt_attr_def(Whole)
     flops = opt_attr_def(Whole)
     bytes = opt_attr_def(Whole)
     seconds = opt_attr_def(Real)
@@ -91,6 +95,9 @@ class Group(IRDLOperation):
         self._check_body()
         if self.tile is not None:
             self._check_tile(integers(self.tile))
+        for name, count in (("inner", self.inner), ("warps", self.warps)):
+            if count is not None and count.value.data < 1:
+                raise schedule_error(self, f"{name} is at least 1, got {count.value.data}")
         for name in ("flops", "bytes", "seconds"):
             self._check_cost(name)
 
@@ -111,10 +118,10 @@ class Group(IRDLOperation):
     def _check_tile(self, tile: Sequence[int]) -> None:
         if any(size < 1 for size in tile):
             raise schedule_error(self, f"a tile dimension is at least 1, but tile = {list(tile)}")
-        shape = _static_shape(self.results[0].type) if self.results else None
-        if shape is None:
+        shapes = self._shapes()
+        if not shapes or any(self._is_covered(tile, shape) for shape in shapes[1:]):
             return
-        rank = len(tile)
+        shape, rank = shapes[0], len(tile)
         if rank > len(shape):
             raise schedule_error(
                 self,
@@ -124,6 +131,20 @@ class Group(IRDLOperation):
         covered = shape[len(shape) - rank :]
         padded = tuple(integers(self.padded)) if self.padded is not None else covered
         self._check_padding(tile, covered, padded)
+
+    def _shapes(self) -> list[tuple[int, ...]]:
+        """Returns the shape of the first result, then those of what the body computes."""
+        inside = [r for op in self.block.ops for r in op.results] if self.block else []
+        values = [*self.results[:1], *inside]
+        return [s for s in (_static_shape(x.type) for x in values) if s is not None]
+
+    def _is_covered(self, tile: Sequence[int], shape: Sequence[int]) -> bool:
+        covered = shape[len(shape) - len(tile) :]
+        padded = integers(self.padded) if self.padded is not None else covered
+        return len(padded) == len(tile) == len(covered) and all(
+            p >= n and p % t == 0 and p < n + t
+            for p, n, t in zip(padded, covered, tile, strict=True)
+        )
 
     def _check_padding(
         self, tile: Sequence[int], covered: Sequence[int], padded: Sequence[int]

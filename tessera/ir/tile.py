@@ -3,7 +3,7 @@
 A function runs once per point of its grid. It loads blocks of the arrays it gets, computes on them, and
 stores blocks of the arrays it writes; nothing else has an effect.
 
-    func        a kernel: arrays, then one block index per grid axis
+    func        a kernel: arrays, then one block index per grid axis; those of one group run in order
     for         a loop with carried values; `stages` loads are in flight
     load store  a block of an array, at block or element indices
     dot         matrix product of two blocks, into an accumulator

@@ -21,7 +21,7 @@ KINDS = ("sum", "max", "min")
 
 # Elementwise functions and how many operands each takes.
 FUNCTIONS: Mapping[str, int] = {
-    **dict.fromkeys("abs ceil cos erf exp expm1 floor log log1p logistic neg not".split(), 1),
+    **dict.fromkeys("abs ceil cos erf exp exp2 expm1 floor log log1p logistic neg not".split(), 1),
     **dict.fromkeys("relu rsqrt sign sin sqrt square tan tanh".split(), 1),
     **dict.fromkeys("add and atan2 div max min mul or pow rem sub".split(), 2),
     **dict.fromkeys("eq ge gt le lt ne".split(), 2),

@@ -51,6 +51,10 @@ class Func(TileOp):
     Its arguments are the arrays, then one block index per grid axis. `warps` and `stages` configure a GPU;
     `shared_limit` bounds the scratch of one program, in bytes.
 
+    Kernels with one `group` number run in order. `arrays` then says, for each array of a kernel, which value
+    of the group it is: first the group's inputs, then its results, then temporaries that a kernel writes and
+    a later one reads. Without it the arrays are the group's inputs and results, in order.
+
     ```mlir
     tessera.tile.func @nothing(%y: !tessera.tile.tile<8xf32, hbm>, %i: index)
         attributes {grid = array<i64: 4>, outputs = 1 : i64} {
@@ -67,15 +71,18 @@ class Func(TileOp):
     warps = opt_attr_def(Whole)
     stages = opt_attr_def(Whole)
     shared_limit = opt_attr_def(Whole)
+    group = opt_attr_def(Whole)
+    values = opt_attr_def(Wholes, attr_name="arrays")
     body = region_def("single_block")
     traits = traits_def(SymbolOpInterface())
 
     def verify_(self) -> None:
-        """Checks grid, arguments, outputs and the scratch of the body."""
+        """Checks grid, arguments, outputs, the values of the group and the scratch of the body."""
         grid = integers(self.grid)
         if any(size < 1 for size in grid):
             raise tile_error(self, f"a grid axis has at least one program, got {list(grid)}")
         self._check_arguments(len(grid))
+        self._check_values()
         end = self.body.block.last_op
         if not isinstance(end, Yield) or end.operands:
             raise tile_error(self, "a kernel ends in tessera.tile.yield without values")
@@ -97,6 +104,45 @@ class Func(TileOp):
         if not 1 <= count <= len(arrays):
             raise tile_error(self, f"a kernel of {len(arrays)} arrays writes {count} of them")
 
+    def _check_values(self) -> None:
+        if self.values is None:
+            return
+        values = integers(self.values)
+        if len(values) != len(self.arrays) or len(set(values)) < len(values) or min(values) < 0:
+            raise tile_error(
+                self,
+                f"arrays names another value of the group for each of {len(self.arrays)} arrays, "
+                f"got {list(values)}",
+            )
+        for earlier in self._kernels_before():
+            self._check_after(earlier)
+
+    def _kernels_before(self) -> Iterator["Func"]:
+        """Yields the kernels of the same group that run before this one."""
+        before = self.prev_op
+        while isinstance(before, Func) and self.group is not None and before.group == self.group:
+            yield before
+            before = before.prev_op
+
+    def _check_after(self, earlier: "Func") -> None:
+        theirs = dict(zip(earlier.places, earlier.arrays, strict=True))
+        for place, array in zip(self.places, self.arrays, strict=True):
+            other = theirs.get(place)
+            if other is None:
+                continue
+            name = earlier.sym_name.data
+            if other.type != array.type:
+                raise tile_error(
+                    self,
+                    f"value {place} of the group is {array.type}, but {other.type} in @{name}",
+                )
+            if array in self.written:
+                done = "writes" if other in earlier.written else "reads"
+                raise tile_error(
+                    self,
+                    f"a value is written once, before it is read, but @{name} {done} value {place}",
+                )
+
     def _check_scratch(self) -> None:
         limit = DEFAULT_SHARED_LIMIT if self.shared_limit is None else self.shared_limit.value.data
         parts = list(_scratch(self.body.block, 1))
@@ -117,6 +163,11 @@ class Func(TileOp):
         return block.args[: len(block.args) - len(integers(self.grid))]
 
     @property
+    def places(self) -> tuple[int, ...]:
+        """Which value of its group each array is: inputs, then results, then temporaries."""
+        return tuple(range(len(self.arrays))) if self.values is None else integers(self.values)
+
+    @property
     def written(self) -> Sequence[SSAValue]:
         """The arrays the kernel may store into."""
         arrays = self.arrays
@@ -135,8 +186,9 @@ def _scratch(block: Block, stages: int) -> Iterator[tuple[Tile, int]]:
         for result in op.results:
             if isinstance(result.type, Tile) and result.type.space.data == "shared":
                 yield result.type, result.type.size_in_bytes * stages
-        if isinstance(op, For):
-            yield from _scratch(op.body.block, op.depth)
+    # Loops of one block run one after another, and each gives its scratch back.
+    loops = [list(_scratch(op.body.block, op.depth)) for op in block.ops if isinstance(op, For)]
+    yield from max(loops, key=lambda parts: sum(size for _, size in parts), default=[])
 
 
 @irdl_op_definition

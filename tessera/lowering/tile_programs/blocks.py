@@ -1,127 +1,57 @@
 """Computes blocks of a group's values, reading the group backwards from what it gives back.
 
-A `Reader` labels the axes of every value by what they are in the outputs, through views and elementwise
-nodes, and through the one node a program is for. `Blocks` then computes a value's block where it is needed: a
-view costs nothing but another index, an elementwise node is a map, an input is a load.
+A value's block is computed where it is needed: a view costs nothing but another index, an elementwise node is
+a map, the sum of a row a reduction, an input is a load.
 """
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Mapping
 
-from xdsl.ir import SSAValue
+from xdsl.dialects import builtin
+from xdsl.ir import OpResult, SSAValue
 
 from tessera.ir.graph import Constant, Node, jax_type
 from tessera.ir.types import element_of
-from tessera.lowering.axes import MOVES, Atoms, Axes, Labels, behind, operand_labels
-from tessera.lowering.match import param, shape
+from tessera.lowering.axes import Labels, behind
+from tessera.lowering.match import param
 from tessera.lowering.tile_programs.builder import Builder, no_program, tile_of
+from tessera.lowering.tile_programs.config import Config
 from tessera.lowering.tile_programs.elementwise import (
     block_element,
     cast,
     elementwise,
     result_element,
+    widened,
 )
 from tessera.lowering.tile_programs.operands import number_of
+from tessera.lowering.tile_programs.reading import REDUCTIONS, Labelled, Reader
 from tessera.lowering.tile_programs.space import Frame
 
-Labelled = tuple[SSAValue, Labels]
-
-
-@dataclass(frozen=True)
-class Reading:
-    """How a program reads the operands of its node: their labels, and which atoms it walks in blocks.
-
-    `inner` are the atoms of axes the result has not. With `whole_columns` one block holds all columns.
-    """
-
-    operands: Mapping[str, Labelled]
-    rows: Atoms
-    columns: Atoms
-    inner: Mapping[str, Atoms] = field(default_factory=dict[str, Atoms])
-    whole_columns: bool = False
-
-
-@dataclass(frozen=True)
-class Program:
-    """A kind of tile program: how its node reads operands, and what computes a block of its result."""
-
-    read: Callable[[Axes, Node, Labels], Reading]
-    build: Callable[["Blocks", Node, Reading, Frame], SSAValue]
-
-
-class Reader:
-    """Labels of the values of a group; `reading` is that of the node its program is for."""
-
-    def __init__(self, node: Node | None, program: Program | None):
-        self.axes = Axes()
-        self.node = node
-        self.reading: Reading | None = None
-        self._program = program
-        self._result: Labels = ()
-        self._seen: set[Labelled] = set()
-
-    def resolved(self, labels: Labels) -> Labels:
-        """Returns labels in atoms that no reshape has cut further."""
-        return tuple(self.axes.resolved(atoms) for atoms in labels)
-
-    def survey(self, value: SSAValue, labels: Labels) -> None:
-        """Visits all that a value is computed from, so that every reshape has cut its atoms."""
-        key = (value, self.resolved(labels))
-        if key not in self._seen:
-            self._seen.add(key)
-            for operand, its in self.operands(value, labels):
-                self.survey(operand, its)
-
-    def operands(self, value: SSAValue, labels: Labels) -> list[Labelled]:
-        """Returns what a value is computed from directly: nothing for an input or a number.
-
-        Raises `E_TILE_LOWERING` for a node no program can hold.
-        """
-        labels = self.resolved(labels)
-        node = value.owner
-        if not isinstance(node, Node) or node.short_name == "iota":
-            return []
-        if node.equation is None:
-            raise no_program("read from text, which does not say every parameter")
-        if node is self.node:
-            return self._of_program(labels)
-        step = behind(self.axes, value, labels)
-        if step is not None:
-            return [step[1:]]
-        if node.short_name in MOVES:
-            raise no_program(f"{node.name} cuts axes where blocks do not end")
-        if elementwise(node) is None:
-            raise no_program(f"{node.name} has no tile program")
-        return [(x, operand_labels(labels, shape(x))) for x in node.operands]
-
-    def _of_program(self, labels: Labels) -> list[Labelled]:
-        assert self.node is not None
-        assert self._program is not None
-        if self.reading is None:
-            self.reading = self._program.read(self.axes, self.node, labels)
-            self._result = labels
-        elif self.resolved(self._result) != labels:
-            raise no_program(f"{self.node.name} is read in two orders of its axes")
-        return list(self.reading.operands.values())
+ROWS, COLUMNS = 0, 1  # the axes of a block
 
 
 class Blocks:
     """Computes blocks of values: what a program asks for its operands, and a store for its result."""
 
     def __init__(
-        self, builder: Builder, reader: Reader, arrays: Mapping[SSAValue, SSAValue], stages: int
+        self,
+        builder: Builder,
+        reader: Reader,
+        config: Config,
+        arrays: Mapping[SSAValue, SSAValue],
+        temporaries: Mapping[str, tuple[SSAValue, Labels]],
     ):
         self.builder = builder
         self.axes = reader.axes
-        self.stages = stages
+        self.config = config
         self._reader = reader
         self._arrays = arrays
+        self._temporaries = temporaries
         self._made: dict[tuple[SSAValue, Labels, Frame, float | None, str], SSAValue] = {}
-        self._result: SSAValue | None = None
+        self._results: Mapping[int, SSAValue] = {}
 
-    def set_result(self, block: SSAValue) -> None:
-        """Says which block the node of the program has made."""
-        self._result = block
+    def set_results(self, blocks: Mapping[int, SSAValue]) -> None:
+        """Says which blocks the node of the program has made, by the places of its results."""
+        self._results = blocks
 
     def block(
         self,
@@ -160,11 +90,24 @@ class Blocks:
 
     def store(self, labelled: Labelled, frame: Frame, array: SSAValue) -> None:
         """Writes the block of an output."""
-        value, labels = labelled[0], self._reader.resolved(labelled[1])
+        self._store(self.block(labelled, frame), labelled[1], frame, array)
+
+    def store_temporary(self, name: str, block: SSAValue, frame: Frame) -> None:
+        """Writes a block of an array that later kernels of the group read."""
+        array, labels = self._temporaries[name]
+        self._store(block, labels, frame, array)
+
+    def load_temporary(self, name: str, frame: Frame, fill: float) -> SSAValue:
+        """Returns the block of an array that an earlier kernel of the group wrote."""
+        array, labels = self._temporaries[name]
+        return self._load(array, self._reader.resolved(labels), frame, fill, "reg")
+
+    def _store(self, block: SSAValue, labels: Labels, frame: Frame, array: SSAValue) -> None:
+        labels = self._reader.resolved(labels)
         places = frame.places(labels)
         order = frame.order(places)
         sizes = [n if i in places else 1 for i, n in enumerate(frame.sizes)]
-        block = self.builder.spread(self.block((value, labels), frame), sizes)
+        block = self.builder.spread(block, sizes)
         access = frame.access(self.builder, labels, tile_of(array).sizes, writes=True)
         self.builder.store(self.builder.transpose(block, order), array, access)
 
@@ -189,9 +132,10 @@ class Blocks:
             assert number is not None, "an array is an input of the program"
             return self.builder.full(number, block_element(element_of(jax_type(value).dtype)))
         assert isinstance(node, Node)
-        if node is self._reader.node:
-            assert self._result is not None, "a program computes its result before it is read"
-            return self._result
+        if self._reader.is_row_reduction(node):
+            return self._reduced(node, labels, frame)
+        if node is self._reader.node and isinstance(value, OpResult):
+            return self._results[value.index]
         if node.short_name == "iota":
             return self._positions(node, labels, frame)
         function = elementwise(node)
@@ -199,6 +143,14 @@ class Blocks:
         result_element(node)
         operands = [self.block(each, frame) for each in self._reader.operands(value, labels)]
         return function(self.builder, node, operands)
+
+    def _reduced(self, node: Node, labels: Labels, frame: Frame) -> SSAValue:
+        kind, neutral = REDUCTIONS[node.short_name]
+        if not isinstance(result_element(node), builtin.AnyFloat):
+            raise no_program(f"{node.name} of {result_element(node)} has no tile program")
+        (operand,) = self._reader.operands(node.results[0], labels)
+        x = widened(self.builder, self.whole(operand, frame, fill=neutral))
+        return self.builder.cast(self.builder.reduce(kind, x, COLUMNS), result_element(node))
 
     def _positions(self, node: Node, labels: Labels, frame: Frame) -> SSAValue:
         atoms = labels[param(node, "dimension")]

@@ -6,7 +6,7 @@ from typing import Any
 
 from xdsl.dialects import builtin
 from xdsl.dialects.builtin import DenseArrayBase, FloatAttr, IntegerAttr, IntegerType
-from xdsl.ir import Attribute, Block, Operation, Region, SSAValue
+from xdsl.ir import Attribute, Block, BlockArgument, Operation, Region, SSAValue
 
 from tessera.core.errors import Code, CompileError
 from tessera.ir.attributes import to_attribute
@@ -82,6 +82,23 @@ class Builder:
         self._made: list[dict[Any, SSAValue]] = [{}]  # per open block: what stands there already
         self.arrays = self._top.args[: len(arrays)]
         self.places = self._top.args[len(arrays) :]
+
+    @property
+    def read(self) -> Values:
+        """The arrays a program may read; it writes the others."""
+        return self.arrays[: len(self.arrays) - self._outputs]
+
+    def drop_unread(self) -> list[int]:
+        """Drops arrays that the program turned out not to read; returns the places of the others."""
+        kept = [place for place, array in enumerate(self.arrays) if self._is_used(array)]
+        for array in self.arrays:
+            if not self._is_used(array):
+                self._top.erase_arg(array)
+        self.arrays = self._top.args[: len(kept)]
+        return kept
+
+    def _is_used(self, array: BlockArgument) -> bool:
+        return array not in self.read or bool(array.uses)
 
     def finish(self, name: str, **attributes: Any) -> Func:
         """Returns the kernel; nothing may be added after it."""

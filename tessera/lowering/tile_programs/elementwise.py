@@ -28,9 +28,9 @@ SAME = frozenset(
 SAME_OF_FLOATS = frozenset("atan2 div pow rem".split())
 
 
-def result_element(node: Node) -> Attribute:
+def result_element(node: Node, place: int = 0) -> Attribute:
     """Returns the element type of a node's result; raises `E_TILE_LOWERING` if no block can hold it."""
-    return block_element(element_of(jax_type(node.results[0]).dtype))
+    return block_element(element_of(jax_type(node.results[place]).dtype))
 
 
 def block_element(element: Attribute) -> Attribute:

@@ -8,8 +8,11 @@ from tessera.ir.graph import Constant, Node
 
 
 def operands_of(node: Node) -> dict[str, SSAValue]:
-    """Returns the operands of a node by the parameter names of its op; an absent one has no entry."""
-    names = registered_op(node.short_name).operand_names
+    """Returns the operands of a node by the parameter names of its op; an absent one has no entry.
+
+    `<op>_forward`, which gives back what a backward needs too, has the operands of its op.
+    """
+    names = registered_op(node.short_name.removesuffix("_forward")).operand_names
     present = node.attributes.get("present")
     if isinstance(present, ArrayAttr):
         there = [isinstance(x, IntegerAttr) and x.value.data != 0 for x in present.data]

@@ -5,9 +5,11 @@
     activation(acc + bias) + residual, cast, stored
 
 The sum and the epilogue are in fp32 for operands of low precision. A sum over several axes has a loop for
-each. A factor that stands in memory as (k, rows) or (columns, k) is loaded so, and the dot turns it.
+each. A factor that stands in memory as (k, rows) or (columns, k) is loaded so, and the dot turns it. What
+a product saves for its backward, acc + bias, is stored by the same kernel.
 """
 
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import jax.numpy as jnp
@@ -16,17 +18,17 @@ from xdsl.ir import SSAValue
 
 from tessera.core import numerics
 from tessera.ir.graph import Node
-from tessera.ir.tile import DEFAULT_SHARED_LIMIT
 from tessera.ir.types import element_of
 from tessera.lowering.axes import Atoms, Axes, Labels, dot_labels
 from tessera.lowering.match import dtype, param, shape
-from tessera.lowering.tile_programs.blocks import Blocks, Labelled, Program, Reading
+from tessera.lowering.tile_programs.blocks import Blocks
 from tessera.lowering.tile_programs.builder import Values, accumulator, no_program, tile_of
+from tessera.lowering.tile_programs.config import SMALLEST_DEPTH
 from tessera.lowering.tile_programs.elementwise import activate, result_element
 from tessera.lowering.tile_programs.operands import operands_of
+from tessera.lowering.tile_programs.program import Kernel, Program, Task, sized
+from tessera.lowering.tile_programs.reading import Labelled, Reading
 from tessera.lowering.tile_programs.space import Frame, Span
-
-LONGEST_INNER = 64  # elements of the inner axis in one block
 
 
 def _read_matmul(axes: Axes, node: Node, labels: Labels) -> Reading:
@@ -43,11 +45,12 @@ def _read_matmul(axes: Axes, node: Node, labels: Labels) -> Reading:
         found["bias"] = (given["bias"], (columns,))
     if "residual" in given:
         found["residual"] = (given["residual"], labels)
-    return Reading(found, rows, columns, {"k": inner})
+    results = (labels,) * len(node.results)
+    return Reading(found, results, rows, columns, {"k": inner})
 
 
-def _build_matmul(blocks: Blocks, node: Node, reading: Reading, frame: Frame) -> SSAValue:
-    builder = blocks.builder
+def _build_matmul(task: Task, blocks: Blocks, frame: Frame) -> Mapping[int, SSAValue]:
+    builder, node, reading = blocks.builder, task.node, task.reading
     a = reading.operands["A"][0]
     total = numerics.wider(param(node, "accumulate"), dtype(a))
     z = _summed(blocks, reading, frame, total)
@@ -55,14 +58,17 @@ def _build_matmul(blocks: Blocks, node: Node, reading: Reading, frame: Frame) ->
         bias = builder.cast(blocks.block(reading.operands["bias"], frame), tile_of(z).element)
         z = builder.map("add", z, bias)
     activation = param(node, "activation")
-    if activation is not None:
-        z = activate(builder, activation, z)
+    y = z if activation is None else activate(builder, activation, z)
     if "residual" in reading.operands:
         residual = builder.cast(
-            blocks.block(reading.operands["residual"], frame), tile_of(z).element
+            blocks.block(reading.operands["residual"], frame), tile_of(y).element
         )
-        z = builder.map("add", z, residual)
-    return builder.cast(z, result_element(node))
+        y = builder.map("add", y, residual)
+    return {
+        place: builder.cast(block, result_element(node, place))
+        for place, block in ((0, y), (1, z))
+        if place in task.wanted
+    }
 
 
 def _read_dot_general(axes: Axes, node: Node, labels: Labels) -> Reading:
@@ -75,17 +81,55 @@ def _read_dot_general(axes: Axes, node: Node, labels: Labels) -> Reading:
     rows = labels[ends - 1] if free else ()
     columns = labels[-1] if len(labels) > ends else ()
     inner = [atom for axis in over for atom in left[axis]]
-    return Reading({"A": (a, left), "B": (b, right)}, rows, columns, {"k": tuple(inner)})
+    found = {"A": (a, left), "B": (b, right)}
+    return Reading(found, (labels,), rows, columns, {"k": tuple(inner)})
 
 
-def _build_dot_general(blocks: Blocks, node: Node, reading: Reading, frame: Frame) -> SSAValue:
+def _build_dot_general(task: Task, blocks: Blocks, frame: Frame) -> Mapping[int, SSAValue]:
+    node = task.node
     wanted = param(node, "preferred_element_type") or dtype(node.results[0])
     total = numerics.wider(wanted, numerics.accumulator(dtype(node.operands[0])))
-    return blocks.builder.cast(_summed(blocks, reading, frame, total), result_element(node))
+    found = _summed(blocks, task.reading, frame, total)
+    return {0: blocks.builder.cast(found, result_element(node))}
 
 
-MATMUL = Program(_read_matmul, _build_matmul)
-DOT_GENERAL = Program(_read_dot_general, _build_dot_general)
+def _one(
+    build: Callable[[Task, Blocks, Frame], Mapping[int, SSAValue]],
+) -> Callable[[Task], Sequence[Kernel]]:
+    """Returns what gives the one kernel of a product, whose grid walks blocks of rows and of columns."""
+
+    def kernels(task: Task) -> Sequence[Kernel]:
+        if task.config.padded:
+            _require_matrices(task.reading)
+        rows, columns = task.last(task.reading.rows), task.last(task.reading.columns)
+
+        def built(blocks: Blocks, frame: Frame) -> Mapping[int, SSAValue]:
+            return build(task, blocks, frame)
+
+        results = dict.fromkeys(range(len(task.reading.results)), (rows, columns))
+        blocks = sized(
+            (rows, task.row_block(task.reading.rows)),
+            (columns, task.column_block(task.reading.columns)),
+        )
+        wanted = task.wanted_of(results)
+        return (Kernel(built, (rows, columns), blocks, task.walked(0), wanted),)
+
+    return kernels
+
+
+def _require_matrices(reading: Reading) -> None:
+    """Raises `E_TILE_LOWERING` for a product without rows, columns or a sum, which is no dot of a GPU."""
+    axes = {"row": reading.rows, "column": reading.columns, "term in each sum": reading.inner["k"]}
+    for name, atoms in axes.items():
+        if not atoms:
+            raise no_program(
+                f"a product with one {name} moves more than it computes and is no dot of blocks, whose axes "
+                f"have at least {SMALLEST_DEPTH} elements"
+            )
+
+
+MATMUL = Program(_read_matmul, _one(_build_matmul))
+DOT_GENERAL = Program(_read_dot_general, _one(_build_dot_general))
 
 
 def _summed(blocks: Blocks, reading: Reading, frame: Frame, total: Any) -> SSAValue:
@@ -103,7 +147,7 @@ def _summed(blocks: Blocks, reading: Reading, frame: Frame, total: Any) -> SSAVa
     inner = blocks.axes.resolved(reading.inner["k"])
     last = blocks.axes.size(inner[-1:])
     assert isinstance(element, FixedBitwidthType)
-    depth = inner_block(last, sum(frame.sizes) * element.size, blocks.stages)
+    depth = blocks.config.inner_block(last, sum(frame.sizes) * element.size)
     start = builder.full(0, sum_element, frame.sizes)
     (found,) = _loops(blocks, reading, frame, inner, depth, (), [start])
     found.name_hint = "sum"
@@ -122,7 +166,7 @@ def _loops(
     """Returns the sum over the atoms `inner`: a loop for each, the last in blocks of `depth`."""
     innermost = len(inner) <= 1
     atoms, size = inner[:1], blocks.axes.size(inner[:1])
-    block, stages = (depth, blocks.stages) if innermost else (1, 1)
+    block, stages = (depth, blocks.config.stages) if innermost else (1, 1)
 
     def step(k: SSAValue, carried: Values) -> Values:
         spans = (*outer, (atoms, Span(size, block, k, reduced=True)))
@@ -144,22 +188,3 @@ def _factor(blocks: Blocks, labelled: Labelled, frame: Frame) -> tuple[SSAValue,
     if turned:
         frame = frame.with_span((frame.axes[1], frame.axes[0]))
     return blocks.whole(labelled, frame, fill=0.0, space="shared"), turned
-
-
-def inner_block(size: int, bytes_each: int, stages: int, taken: int = 0) -> int:
-    """Returns how many elements of the inner axis one block holds, so that its buffers fit the scratch.
-
-    `bytes_each` is what one element along it costs, `taken` the scratch that other blocks hold, in bytes.
-    Raises `E_TILE_LOWERING` where not even one element fits.
-
-    >>> inner_block(512, 2 * (128 + 128), stages=3), inner_block(512, 8 * (128 + 128), stages=2)
-    (64, 32)
-    """
-    found = min(LONGEST_INNER, 1 << max(size - 1, 0).bit_length())
-    while taken + found * bytes_each * stages > DEFAULT_SHARED_LIMIT:
-        if found == 1:
-            raise no_program(
-                f"{bytes_each} bytes per element of the inner axis do not fit the scratch"
-            )
-        found //= 2
-    return found

@@ -121,3 +121,15 @@ def _joined(builder: Builder, spans: Sequence[Span]) -> SSAValue:
             start = builder.map("mul", start, builder.index(span.block))
         total = builder.map("add", total, start)
     return total
+
+
+def program_number(builder: Builder, spans: Sequence[Span]) -> SSAValue:
+    """Returns which of the programs that walk these spans one is, the first varying slowest."""
+    total = builder.index(0)
+    for place, span in enumerate(spans):
+        if place:
+            total = builder.map("mul", total, builder.index(span.steps))
+            total = builder.map("add", total, span.index)
+        else:
+            total = span.index
+    return total

@@ -1,0 +1,178 @@
+"""The blocks, warps and stages a tile program is planned with, until a measurement says better.
+
+The rule is occupancy first: the largest block whose grid still gives every processor a program, since a
+larger block of a product reads each operand less often. A GPU's blocks are powers of two, of at least 16 in a
+product, as its matrix units want. Elsewhere blocks are what the caches of a core hold.
+"""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+from tessera.lowering.cost import Device
+
+GPUS = ("cuda", "rocm")
+CPU_BLOCK = 128  # rows and columns of a product's block on CPU
+SMALLEST = 16  # an axis of a block in a product on a GPU
+
+# Rows, columns, inner block, warps and stages of a product on a GPU, the largest block first.
+NARROW_PRODUCTS = (  # operands of at most 16 bits
+    (128, 256, 64, 8, 3),
+    (128, 128, 64, 4, 3),
+    (64, 128, 64, 4, 3),
+    (64, 64, 64, 4, 3),
+    (32, 64, 64, 4, 3),
+    (16, 64, 64, 4, 3),
+)
+# Of a product that saves what stands before its activation, both in registers at once.
+SAVING_PRODUCTS = ((128, 128, 64, 8, 3), *NARROW_PRODUCTS[2:])
+WIDE_PRODUCTS = (  # fp32 and fp64 operands, twice and four times the bytes in flight
+    (128, 64, 32, 8, 3),
+    (64, 64, 32, 4, 3),
+    (32, 64, 32, 4, 3),
+    (16, 64, 32, 4, 3),
+)
+# Rows held (queries; of the kernel of dk and dv, keys), rows looped over, warps and stages of attention on a
+# GPU, by the wider of depth and width, up to 256. Beside them the registers of a thread that Triton 3.6 needs
+# on sm_90 where causal, forward or for keys and queries: none spills. Two programs of four warps share a
+# multiprocessor, so one computes weights while the other multiplies; one of eight warps has it alone.
+NARROW_ATTENTION = {  # operands of at most 16 bits
+    32: (128, 64, 4, 3),  # 203
+    64: (128, 64, 4, 3),  # 252
+    128: (128, 64, 8, 3),  # 242
+    256: (128, 64, 8, 2),  # 232
+}
+NARROW_ATTENTION_BACKWARD = {
+    32: (64, 64, 4, 3),  # 168 and 107
+    64: (64, 64, 4, 3),  # 187 and 146
+    128: (128, 64, 8, 3),  # 249 and 168
+    256: (64, 16, 8, 2),  # 242 and 171
+}
+WIDE_ATTENTION = {  # fp32, whose products run on the threads; fp64 halves the blocks
+    32: (64, 32, 4, 2),  # 166
+    64: (64, 32, 8, 2),  # 89
+    128: (32, 32, 8, 2),  # 80
+    256: (32, 32, 8, 2),  # 128
+}
+WIDE_ATTENTION_BACKWARD = {
+    32: (64, 32, 4, 2),  # 168 and 168
+    64: (64, 32, 8, 2),  # 106 and 90
+    128: (64, 32, 8, 2),  # 168 and 108
+    256: (32, 16, 8, 2),  # 167 and 103
+}
+# Elements of rows that one program holds, and that one thread of it does.
+ROW_ELEMENTS = 4096
+THREAD_ELEMENTS = 16
+NEIGHBOURS = 16  # of 16 bits, what memory gives at once
+WARP = 32
+# Of an op that sums over all rows: every program leaves a part of the sums, so few programs walk many rows.
+# Two fit a multiprocessor at once; the loads of the next rows are in flight meanwhile.
+SUMMING_PROGRAMS = 2  # per processor
+SUMMING_STAGES = 2
+SUMMED_PARTS = 128  # in a block of what adds the parts
+
+
+@dataclass(frozen=True)
+class Plan:
+    """Blocks of rows and columns, the block of an axis that is looped over, warps and loads in flight.
+
+    `turns` is how many blocks one program computes, one after another.
+    """
+
+    tile: tuple[int, int]
+    inner: int | None = None
+    warps: int | None = None
+    stages: int | None = None
+    turns: int | None = None
+
+
+def product(
+    rows: int, columns: int, inner: int, batch: int, bytes_each: int, on: Device, *, saving: bool
+) -> Plan:
+    """Returns the plan of a product (rows, inner) by (inner, columns), `batch` times.
+
+    With `saving` it stores what its backward needs too.
+    """
+    if on.platform not in GPUS:
+        return Plan((_covering(rows, CPU_BLOCK), _covering(columns, CPU_BLOCK)))
+    narrow = SAVING_PRODUCTS if saving else NARROW_PRODUCTS
+    known = narrow if bytes_each <= 2 else WIDE_PRODUCTS
+    plans: list[Plan] = []
+    for *blocks, warps, stages in known:
+        sizes = zip((rows, columns, inner), blocks, strict=True)
+        block_rows, block_columns, depth = (max(SMALLEST, _covering(*each)) for each in sizes)
+        plans.append(Plan((block_rows, block_columns), depth, warps, stages))
+        programs = batch * math.ceil(rows / block_rows) * math.ceil(columns / block_columns)
+        if programs >= on.processors:
+            break
+    return plans[-1]  # the smallest block where none fills the device
+
+
+def whole_rows(
+    rows: int, columns: int, batch: int, on: Device, *, summing: bool = False, turned: bool = False
+) -> Plan:
+    """Returns the plan of an op whose program holds whole rows, `batch` times `rows` of them.
+
+    With `summing` it also adds up something over all rows. With `turned` the elements of a row are far apart
+    in memory and those of a column are neighbours, of which a block has some.
+    """
+    if on.platform not in GPUS:
+        return Plan((_covering(rows, CPU_BLOCK), columns))
+    held = _covering(columns, 1 << 62)
+    fewest = _covering(rows, NEIGHBOURS) if turned else 1
+    block = max(fewest, min(_covering(rows, ROW_ELEMENTS), ROW_ELEMENTS // held))
+    while block > fewest and batch * math.ceil(rows / block) < 4 * on.processors:
+        block //= 2
+    found = Plan((block, held), warps=_warps(block * held))
+    turns = math.ceil(batch * math.ceil(rows / block) / (SUMMING_PROGRAMS * on.processors))
+    if not summing or turns == 1:
+        return found
+    return replace(found, inner=SUMMED_PARTS, turns=turns, stages=SUMMING_STAGES)
+
+
+def attention(
+    rows: int, keys: int, depth: int, width: int, bytes_each: int, on: Device, *, backward: bool
+) -> Plan:
+    """Returns the plan of attention: blocks of queries, all of the value's width, blocks of keys."""
+    if on.platform not in GPUS:
+        return Plan((_covering(rows, CPU_BLOCK), width))
+    widest = max(_covering(depth, 1 << 62), _covering(width, 1 << 62), min(NARROW_ATTENTION))
+    wide, narrow = (
+        (WIDE_ATTENTION_BACKWARD, NARROW_ATTENTION_BACKWARD)
+        if backward
+        else (WIDE_ATTENTION, NARROW_ATTENTION)
+    )
+    known = narrow if bytes_each <= 2 else wide
+    block, inner, warps, stages = known[min(widest, max(known))]
+    if bytes_each > 4 or widest > max(known):
+        block, inner = max(SMALLEST, block // 2), max(SMALLEST, inner // 2)
+    tile = (max(SMALLEST, _covering(rows, block)), max(SMALLEST, _covering(width, 1 << 62)))
+    return Plan(tile, max(SMALLEST, _covering(keys, inner)), warps, stages)
+
+
+def elementwise(shape: Sequence[int], on: Device) -> Plan:
+    """Returns the plan of a chain of elementwise nodes over a result of rank 2 or more."""
+    rows, columns = shape[-2:]
+    if on.platform not in GPUS:
+        return Plan((_covering(rows, CPU_BLOCK), columns))
+    held = _covering(columns, 1024)
+    return Plan((_covering(rows, max(1, 2048 // held)), held), warps=4)
+
+
+def padded(tile: Sequence[int], sizes: Sequence[int]) -> tuple[int, ...] | None:
+    """Returns what a tile pads axes of these sizes to, or None if it divides them.
+
+    >>> padded((128, 64), (300, 64))
+    (384, 64)
+    """
+    found = tuple(-(-n // t) * t for n, t in zip(sizes, tile, strict=True))
+    return None if found == tuple(sizes) else found
+
+
+def _covering(size: int, largest: int) -> int:
+    """Returns the smallest power of two that holds an axis, at most the largest."""
+    return min(largest, 1 << max(size - 1, 0).bit_length())
+
+
+def _warps(elements: int) -> int:
+    return max(1, min(16, _covering(elements // (WARP * THREAD_ELEMENTS), 16)))
