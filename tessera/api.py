@@ -9,12 +9,14 @@ import keyword
 import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from types import MethodType
 from typing import Any, Generic, ParamSpec, TypeVar
 
 import jax
 from jax import export
+from jax.extend.core import JaxprEqn
 from xdsl.dialects.builtin import ModuleOp
 
 from tessera import ops as ops  # loading it registers the ops that rules name
@@ -28,10 +30,14 @@ from tessera.core.arguments import (
     split_result,
 )
 from tessera.core.errors import Code, CompileError
+from tessera.core.op import TILE
+from tessera.ir.schedule import Group
 from tessera.ir.text import fingerprint, to_text
+from tessera.lowering import tile_to_target
 from tessera.lowering import GRAPH_PASSES, SCHEDULE_PASSES, run_passes
 from tessera.lowering.graph_to_jaxpr import emit
 from tessera.lowering.jaxpr_to_graph import capture
+from tessera.lowering.kernels import equation_of
 from tessera.lowering.rule import Context, Record
 from tessera.lowering.schedule_to_tile import to_tile
 from tessera.runtime import artifact, peaks
@@ -40,7 +46,9 @@ from tessera.view.explanation import Explanation, explanation
 P = ParamSpec("P")
 R = TypeVar("R")
 
-LEVELS = ("jaxpr", "captured", "graph", "schedule", "tile", "stablehlo", "hlo")
+LEVELS = ("jaxpr", "captured", "graph", "schedule", "tile", "stablehlo", "hlo", *tile_to_target.LEVELS)
+# The device a level is for where no target is named and JAX's own is a CPU.
+TARGETS = dict.fromkeys(tile_to_target.LEVELS, "cuda") | {"amdgcn": "rocm"}
 
 
 @dataclass(frozen=True)
@@ -119,7 +127,9 @@ class Compiled(Generic[P, R]):
         """Returns the text of a level, for arguments (arrays or their types) or for the last call.
 
         Levels: jaxpr, captured (Graph before any pass), graph, schedule, tile (the program of every group
-        that has one, and what executes it), stablehlo, hlo (optimised by XLA).
+        that has one, and what executes it), stablehlo, hlo (optimised by XLA); and, with the extra `gpu`
+        and without a GPU, triton, ttir, ttgir, llvm, ptx and amdgcn of every kernel. `target` is the
+        platform ("cpu", "cuda", "rocm") or architecture ("sm_80", "sm_90", "sm_100", "gfx942").
         Raises `E_GRAPH_INVALID` for another word, or without arguments and without a call before.
         """
         if level not in LEVELS:
@@ -129,22 +139,31 @@ class Compiled(Generic[P, R]):
                 hints=f"levels: {', '.join(LEVELS)}",
             )
         structure, types = self._signature(args, kwargs)
+        target = target or self._target or _own_target(level)
         if level in ("stablehlo", "hlo"):
-            traced = self._jitted.trace(structure, *types)
-            lowered = traced.lower(lowering_platforms=_platforms(target or self._target, level))
-            return lowered.as_text() if level == "stablehlo" else str(lowered.compile().as_text())
+            return self._lowered_text(level, structure, types, target)
         traced = self._trace(structure, types)
         if level == "jaxpr":
             return traced.jaxpr.pretty_print(use_color=False)
-        plan = make_plan(traced, target or self._target)
+        plan = make_plan(traced, target)
+        device = peaks.device(target)
         if level == "tile":
-            context = Context(peaks.device(target or self._target))
-            return to_text(to_tile(plan.schedule, context))
+            return to_text(to_tile(plan.schedule, Context(device)))
+        if level in tile_to_target.LEVELS:
+            tiles = to_tile(plan.schedule, Context(device))
+            return tile_to_target.target_text(tiles, level, device.architecture)
         return {
             "captured": plan.captured,
             "graph": plan.graph,
             "schedule": to_text(plan.schedule),
         }[level]
+
+    def _lowered_text(self, level: str, structure: Structure, types: Any, target: str | None) -> str:
+        program = self if target == self._target else Compiled(self._function, target, [*self._static])
+        platforms = _platforms(target, level)
+        with compat.lowering_on(None if platforms is None else peaks.device(target).kind):
+            lowered = program._jitted.trace(structure, *types).lower(lowering_platforms=platforms)
+        return lowered.as_text() if level == "stablehlo" else str(lowered.compile().as_text())
 
     def plan(self, /, *args: Any, **kwargs: Any) -> Plan:
         """Returns what the compiler does for arguments (arrays or their types), or did for the last call."""
@@ -202,8 +221,8 @@ class Compiled(Generic[P, R]):
         self.trace_count += 1
         types = tuple(jax.typeof(x) for x in arrays)
         traced = self._trace(structure, types)
-        module, _ = lower_to_schedule(traced, self._target)
-        emitted = emit(module)
+        module, context = lower_to_schedule(traced, self._target)
+        emitted = emit(module, partial(_kernel_of, platform=context.device.platform))
         found = compat.evaluate(*compat.opened(emitted), *arrays)
         return _with_statics(traced.result, found)
 
@@ -374,10 +393,20 @@ def explain(
     return Compiled(function, target).explain
 
 
+def _kernel_of(group: Group, platform: str) -> JaxprEqn | None:
+    """Returns the equation of a group that runs as its tile program, None for one that does not."""
+    return equation_of(group, platform) if group.runs is not None and group.runs.data == TILE else None
+
+
 def _with_statics(result: Structure, arrays: Sequence[Any]) -> Any:
     filled = result.fill(arrays)
     dynamic = {id(x) for x in arrays}
     return jax.tree.map(lambda x: x if id(x) in dynamic else Static(x), filled)
+
+
+def _own_target(level: str) -> str | None:
+    """Returns the platform a level of a GPU is for on a machine without one, None for any other."""
+    return TARGETS.get(level) if peaks.device().platform not in ("cuda", "rocm") else None
 
 
 def _platforms(target: str | None, level: str) -> tuple[str, ...] | None:
@@ -391,7 +420,7 @@ def _platforms(target: str | None, level: str) -> tuple[str, ...] | None:
             f"inspect: XLA optimises for {here}, this machine's platform, and not for {target}.",
             hints='level "stablehlo" shows the program for another platform',
         )
-    return (target,)
+    return (peaks.device(target).platform,)
 
 
 def _named(function: Callable[..., Any], name: str) -> Callable[..., Any]:

@@ -131,6 +131,32 @@ def test_the_readme_epilogue_is_one_group():
     assert [node.name for node in nodes_of(group)] == ["tessera.graph.matmul"]
 
 
+def layer(x, w, r):
+    """A prologue, a product with a long inner axis, an epilogue, and an op of whole rows."""
+    y = ts.op.matmul(jnp.exp(x), w) * 2.0 + r
+    return ts.op.softmax(y)
+
+
+@pytest.mark.parametrize("name", [step.name for step in SCHEDULE_PASSES])
+def test_the_text_after_a_pass_of_the_schedule_is_as_written_down(name):
+    names_ = [step.name for step in SCHEDULE_PASSES]
+    args = (np.ones((8, 96), np.float32), np.ones((96, 4), np.float32), np.ones((8, 4), np.float32))
+    module = after(layer, *args, passes=names_[: names_.index(name) + 1])
+    assert_golden(to_text(module), f"passes/{name}.mlir")
+    np.testing.assert_allclose(run(module, *args), layer(*args), rtol=1e-6)
+
+
+def test_a_tile_program_that_cannot_be_made_is_left_to_xla_with_the_reason():
+    def softmax(x):
+        return ts.op.softmax.bind(x, axis=1, algorithm="tile")
+
+    n = jax.export.symbolic_shape("n")[0]
+    module = scheduled(softmax, jax.ShapeDtypeStruct((4, n), jnp.float32))
+    (group,) = groups_of(module)
+    assert group.runs.data == "xla"
+    assert "the size of an axis is known by name only" in group.reason.data
+
+
 def test_a_long_inner_axis_makes_a_double_buffered_pipeline():
     a, b = np.ones((256, 512), np.float32), np.ones((512, 256), np.float32)
     text = to_text(scheduled(ts.op.matmul, a, b), generic=True)

@@ -3,7 +3,8 @@
 Supported: JAX 0.10.2 (Python 3.11) to 0.12 (Python 3.12 and later).
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from functools import cache, partial
 from pathlib import Path
 from typing import Any, TypeAlias, cast
@@ -132,6 +133,21 @@ def platform_of(ctx: Any) -> str | None:
     return platforms[0] if len(platforms) == 1 else None
 
 
+@contextmanager
+def lowering_on(kind: str | None) -> Iterator[None]:
+    """Lowers for a GPU of this kind on a machine that has none; None for the devices there are.
+
+    From JAX 0.11 on a lowering for `cuda` may ask which device it is for, and jax-triton does.
+    """
+    if kind is None or jax.default_backend() == "gpu":
+        yield
+        return
+    device = jax.sharding.AbstractDevice(f"NVIDIA {kind}", None, "gpu")
+    mesh = jax.sharding.AbstractMesh((1,), ("device",), abstract_device=device)
+    with jax.sharding.use_abstract_mesh(mesh):
+        yield
+
+
 def in_auto_mode(
     function: Callable[..., list[Any]], like: Sequence[Any]
 ) -> Callable[..., list[Any]]:
@@ -193,6 +209,11 @@ def new_jaxpr(
     return _jaxprs.Jaxpr(
         list(constvars), list(invars), list(results), list(equations), frozenset(), names
     )
+
+
+def closed(jaxpr: Any, constants: Sequence[Any]) -> ClosedJaxpr:
+    """Returns a jaxpr closed over the arrays that stand for its constants."""
+    return _jaxprs.ClosedJaxpr(jaxpr, list(constants))
 
 
 def like(held: Any, emitted: ClosedJaxpr) -> Any:

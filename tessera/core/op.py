@@ -29,7 +29,7 @@ from tessera.core import compat
 from tessera.core.dims import Signature, Term, parse, parse_terms
 from tessera.core.errors import Code, CompileError
 from tessera.core.operands import check_kind, promote_floats, share_varying_axes, to_array
-from tessera.core.primitive import EXPANSIONS, make_primitive
+from tessera.core.primitive import EXPANSIONS, Flat, make_primitive
 from tessera.core.samples import Draw, Sample
 
 __all__ = [
@@ -50,10 +50,14 @@ S = TypeVar("S")
 F = TypeVar("F", bound=Callable[..., Any])
 
 REFERENCE = "reference"
+TILE = "tile"  # the formulation that runs the op's tile program, which the compiler has
 
 _REGISTRY: dict[str, "Op[..., Any]"] = {}
 # Every op there is, with those that are parts of others and stand in no registry.
 _BY_NAME: dict[str, "Op[..., Any]"] = {}
+# Given a primitive, its operand types, its parameters and a platform: what runs its tile program there.
+TilePrograms = Callable[[Any, tuple[Any, ...], dict[str, Any], str], Flat | None]
+_tile_programs: list[TilePrograms] = []
 
 
 @dataclass(frozen=True)
@@ -113,6 +117,11 @@ def registered_op(name: str) -> "Op[..., Any]":
         known = ", ".join(sorted(_REGISTRY)) or "none yet: import tessera.op"
         raise CompileError(Code.E_GRAPH_INVALID, f"there is no op {name!r}; ops: {known}.")
     return _BY_NAME[name]
+
+
+def set_tile_programs(find: TilePrograms) -> None:
+    """Sets who is asked for the tile program of an op that chose it: the compiler, which knows the ops."""
+    _tile_programs[:] = [find]
 
 
 class Op(Generic[P, R]):
@@ -250,6 +259,16 @@ class Op(Generic[P, R]):
 
         return decorate
 
+    def def_tile(
+        self, *, platforms: tuple[str, ...], when: Callable[..., bool] = lambda *_operands, **_: True
+    ) -> None:
+        """States that the op's tile program is used on `platforms` where `when` holds, as for an algorithm.
+
+        The program is the compiler's (`tessera.lowering.tile_programs`). Where it cannot hold these sizes, or
+        the kernel language of the platform is not installed, the reference is used; `tessera.explain` says so.
+        """
+        self.algorithms[TILE] = Algorithm(TILE, _no_function, platforms, when, partitions=False)
+
     # -- calling ---------------------------------------------------------------------------------------
 
     def bind(self, *operands: Any, algorithm: str | None = None, **statics: Any) -> Any:
@@ -366,13 +385,34 @@ class Op(Generic[P, R]):
 
     def _choose_output(self, ctx: Any, types: Sequence[Any], params: dict[str, Any]) -> Any:
         found = self._choose(ctx, types, params)
+        if found is not None and found.name == TILE:
+            return self._tiled(self._primitive, ctx, types, params) or self._flat_reference
         if found is None:
             return self._flat_reference
         return self._flat_algorithm(found.name, self._forward is not None, False)
 
     def _choose_forward(self, ctx: Any, types: Sequence[Any], params: dict[str, Any]) -> Any:
         found = self._choose(ctx, types, params)
+        if found is not None and found.name == TILE:
+            return self._tiled(self._forward_primitive, ctx, types, params) or self._flat_forward
         return self._flat_forward if found is None else self._flat_algorithm(found.name, True, True)
+
+    def _tiled(
+        self, primitive: Any, ctx: Any, types: Sequence[Any], params: dict[str, Any]
+    ) -> Flat | None:
+        """Returns what runs the tile program; None where there is none, unless a call asks for it by name."""
+        platform = compat.platform_of(ctx)
+        found = None
+        if platform is not None and _tile_programs and compat.devices_of(ctx) == 1:
+            found = _tile_programs[0](primitive, tuple(types), params, platform)
+        if found is None and params["algorithm"] == TILE and primitive is self._primitive:
+            raise CompileError(
+                Code.E_TILE_LOWERING,
+                f"{self.name}: no tile program can run for these types on {platform}.",
+                hints="leave algorithm= out, or see tessera.explain for the reason; over several devices a "
+                "tile program runs inside jax.shard_map",
+            )
+        return found
 
     def _choose(self, ctx: Any, types: Sequence[Any], params: dict[str, Any]) -> Algorithm | None:
         split = compat.devices_of(ctx) > 1 or any(compat.explicitly_sharded(t) for t in types)
@@ -418,7 +458,7 @@ class Op(Generic[P, R]):
         if self._jvp is not None:
             return self._written_jvp(primals, tangents, params)
         if self._vjp is None:
-            return _jvp_of(functools.partial(self._flat_reference, **params), primals, tangents)
+            return jvp_of(functools.partial(self._flat_reference, **params), primals, tangents)
         primitive = self._primitive if self._forward is None else self._forward_primitive
         results = primitive.bind(*primals, **params)
         outs = results[: len(results) - len(self._saves)]
@@ -443,12 +483,12 @@ class Op(Generic[P, R]):
     def _forward_jvp_rule(
         self, primals: Sequence[Any], tangents: Sequence[Any], **params: Any
     ) -> Any:
-        return _jvp_of(functools.partial(self._flat_forward, **params), primals, tangents)
+        return jvp_of(functools.partial(self._flat_forward, **params), primals, tangents)
 
     def _tangent_jvp_rule(
         self, primals: Sequence[Any], tangents: Sequence[Any], **params: Any
     ) -> Any:
-        return _jvp_of(functools.partial(self._flat_tangent, **params), primals, tangents)
+        return jvp_of(functools.partial(self._flat_tangent, **params), primals, tangents)
 
     def _linear_transpose_rule(
         self, cotangents: Sequence[Any], *xs: Any, **params: Any
@@ -457,23 +497,19 @@ class Op(Generic[P, R]):
 
         JAX refuses if the reference is not; where it cannot tell, `define_op(linear=True)` says so.
         """
-        unknown = [ad.is_undefined_primal(x) for x in xs]
-
-        def of_unknown(*found: Any) -> list[Any]:
-            rest = iter(found)
-            mixed = (next(rest) if u else x for u, x in zip(unknown, xs, strict=True))
-            return (self._primitive.bind if self.linear else self._flat_reference)(*mixed, **params)
-
-        types = [x.aval for x in _pick(unknown, xs)]
-        given = [ad.instantiate_zeros(ct) for ct in cotangents]
+        run = functools.partial(
+            self._primitive.bind if self.linear else self._flat_reference, **params
+        )
         if self.linear:
-            found = jax.vjp(of_unknown, *(jnp.zeros(t.shape, t.dtype) for t in types))[1](given)
+            unknown = [ad.is_undefined_primal(x) for x in xs]
+            zeros = [jnp.zeros(x.aval.shape, x.aval.dtype) for x in _pick(unknown, xs)]
+            given = [ad.instantiate_zeros(ct) for ct in cotangents]
+            found = jax.vjp(_of_unknown(run, unknown, xs), *zeros)[1](given)
             return list(_fill(unknown, found))
         try:
-            found = jax.linear_transpose(of_unknown, *types)(given)
+            return transpose_of(run, cotangents, xs)
         except (AssertionError, NotImplementedError, TypeError) as error:
             raise self._invalid("is not linear, so it has no transpose") from error
-        return list(_fill(unknown, found))
 
     def _transpose_rule(self, cotangents: Sequence[Any], *xs: Any, **params: Any) -> list[Any]:
         present, nonzero = params["present"], params["nonzero"]
@@ -499,6 +535,10 @@ class Op(Generic[P, R]):
         given = [ad.instantiate_zeros(ct) for ct in cotangents]
         run = compat.in_auto_mode(backward, _pick(nonzero, operands))
         return [None] * (len(operands) + len(middle)) + run(operands, outs, saved, given)
+
+
+def _no_function(*_operands: Any, **_statics: Any) -> Any:
+    raise AssertionError("a tile program is found when the op is lowered, not called")
 
 
 def _fill(present: Sequence[bool], live: Sequence[Any]) -> tuple[Any, ...]:
@@ -541,7 +581,25 @@ def _as_gradient(op: str, gradient: Any, operand: Any) -> Any:
     return gradient.astype(operand.dtype)
 
 
-def _jvp_of(flat: Callable[..., Any], primals: Sequence[Any], tangents: Sequence[Any]) -> Any:
+def transpose_of(flat: Callable[..., Any], cotangents: Sequence[Any], xs: Sequence[Any]) -> Any:
+    """Returns the transpose rule's result for a flat function linear in the operands not known here."""
+    unknown = [ad.is_undefined_primal(x) for x in xs]
+    types = [x.aval for x in _pick(unknown, xs)]
+    given = [ad.instantiate_zeros(ct) for ct in cotangents]
+    return list(_fill(unknown, jax.linear_transpose(_of_unknown(flat, unknown, xs), *types)(given)))
+
+
+def _of_unknown(
+    flat: Callable[..., Any], unknown: Sequence[bool], xs: Sequence[Any]
+) -> Callable[..., Any]:
+    def run(*found: Any) -> Any:
+        rest = iter(found)
+        return flat(*(next(rest) if u else x for u, x in zip(unknown, xs, strict=True)))
+
+    return run
+
+
+def jvp_of(flat: Callable[..., Any], primals: Sequence[Any], tangents: Sequence[Any]) -> Any:
     """Forward mode of a flat function, with symbolic zeros kept out of it."""
     moves = [type(t) is not ad.Zero for t in tangents]
 

@@ -1,6 +1,7 @@
 """The compiler on one screen: from a traced function to a traced function, through levels that can be read.
 
     jaxpr ─▶ Graph ─ GRAPH_PASSES ─▶ Graph ─ SCHEDULE_PASSES ─▶ Schedule ─▶ jaxpr ─▶ XLA
+                                                                   └▶ Tile ─▶ StableHLO, Triton ┘
 
 A pass is a small function of a module and a context. The driver verifies what a pass has made and names the
 pass on failure; `TESSERA_DUMP=<pass>` or `TESSERA_DUMP=all` prints the module before and after.
@@ -20,6 +21,7 @@ from tessera.ir.text import to_text
 from tessera.lowering.choose import choose, pipeline_loads
 from tessera.lowering.graph_to_schedule import group
 from tessera.lowering.idioms import RULES
+from tessera.lowering.kernels import check
 from tessera.lowering.rewrite import Context, apply_rule
 from tessera.lowering.simplify import cse, dce, fold
 
@@ -44,6 +46,7 @@ SCHEDULE_PASSES = (
     Pass("fuse", group),
     Pass("choose-configs", choose),
     Pass("pipeline", pipeline_loads),
+    Pass("check-tiles", check),
 )
 PASSES = {step.name: step for step in (*GRAPH_PASSES, *SCHEDULE_PASSES)}
 # The passes that need no more than a text says; the others need the equations of a captured function.

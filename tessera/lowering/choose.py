@@ -4,23 +4,32 @@ The roofline says what a group takes at best; a rule of the op, measured per pla
 comes closest; a table of measurements, where there is one, overrules both.
 """
 
-from collections.abc import Iterator
+import math
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from xdsl.dialects.builtin import ModuleOp, TensorType
 from xdsl.ir import Operation
 
-from tessera.core.op import REFERENCE, registered_op
+from tessera.core.op import REFERENCE, TILE, registered_op
 from tessera.ir import schedule
-from tessera.ir.graph import Node, function_of, pin
+from tessera.ir.graph import Node, function_of, jax_type, pin
 from tessera.ir.types import type_of
-from tessera.lowering.cost import Cost, bytes_of, flops_of
+from tessera.lowering import configs
+from tessera.lowering.cost import Cost, Device, bytes_of, flops_of
 from tessera.lowering.graph_to_schedule import kind_of
 from tessera.lowering.rule import Context
 
-LARGEST_TILE = 128  # rows and columns of a product's block
-PRODUCTS = frozenset({"matmul", "dot_general"})
+# What the tile programs of ops have in common: how they walk their results.
+FAMILIES: Mapping[str, str] = {
+    "matmul": "product",
+    "dot_general": "product",
+    "flash_attention": "attention",
+    "softmax": "rows",
+    "rmsnorm": "rows",
+    "layernorm": "rows",
+}
 
 
 @dataclass(frozen=True)
@@ -40,7 +49,7 @@ def choose(module: ModuleOp, context: Context) -> bool:
     for group in groups_of(module):
         nodes = list(nodes_of(group))
         found = choice_for(nodes, context)
-        attributes = {"runs": found.runs, "reason": found.reason, **_tile(group, nodes)}
+        attributes = {"runs": found.runs, "reason": found.reason, **_tile(group, nodes, context)}
         if all(node.equation is not None for node in nodes):
             cost = cost_of_group(group, nodes)
             attributes |= {"flops": cost.flops, "bytes": cost.bytes}
@@ -121,12 +130,16 @@ def _op_choice(node: Node, context: Context) -> Choice:
         return Choice("xla" if measured == REFERENCE else measured, "measured fastest here")
     types = [v.aval for v in node.equation.invars]
     found = op.algorithm_for(context.device.platform, types, node.equation.params, split=False)
+    if found is not None and found.name == TILE:
+        return Choice(
+            TILE, f"the tile program of {name} is for these sizes on {context.device.platform}"
+        )
     if found is not None:
         return Choice(found.name, f"{name} has it for these sizes on {context.device.platform}")
-    if not op.algorithms:
+    here = [a.name for a in op.algorithms.values() if context.device.platform in a.platforms]
+    if not here:
         return Choice("xla", f"XLA's own lowering of {name} is the fastest known")
-    others = ", ".join(op.algorithms)
-    return Choice("xla", f"too small, or not on {context.device.platform}, for {name}'s {others}")
+    return Choice("xla", f"{name}'s {', '.join(here)} would not pay for these sizes")
 
 
 def signature_of(node: Node, platform: str) -> str:
@@ -139,27 +152,99 @@ def signature_of(node: Node, platform: str) -> str:
 # -- tiles ---------------------------------------------------------------------------------------------
 
 
-def _tile(group: schedule.Group, nodes: list[Node]) -> dict[str, Any]:
-    """Returns the block of the result one program would compute, and the padding it needs."""
-    product = any(n.short_name in PRODUCTS for n in nodes)
-    shape = _shape(group)
-    if not isinstance(group, schedule.Fuse | schedule.Pipeline) or len(shape) < 2:
+def _tile(group: schedule.Group, nodes: list[Node], context: Context) -> dict[str, Any]:
+    """Returns the blocks one program of a group works on, and the padding they need."""
+    if not isinstance(group, schedule.Fuse | schedule.Pipeline):
         return {}
+    shape = _extent(_main(nodes), group)
+    if len(shape) < 2:
+        return {}
+    main = _main(nodes)
+    plan = _plan(main, shape, context.device)
+    rows, columns = block_places(main)
+    rank = min(2, len(_shape(main or group)))
+    tile = [1] * max(rank, *(-place for place in (rows, columns) if place is not None))
+    for place, size in zip((rows, columns), plan.tile, strict=True):
+        if place is not None:
+            tile[place] = size
+    found: dict[str, Any] = {"tile": tuple(tile), "turns": plan.turns}
+    found["padded"] = configs.padded(tile, _shape(main or group)[-len(tile) :])
+    found |= {"inner": plan.inner, "warps": plan.warps}
+    return {name: value for name, value in found.items() if value is not None}
+
+
+def _main(nodes: list[Node]) -> Node | None:
+    """Returns the node a group's program is for: its product or its op of whole rows."""
+    return next((n for n in nodes if _family(n)), None)
+
+
+def block_places(main: Node | None) -> tuple[int | None, int | None]:
+    """Returns which axes of a program's result are the rows and the columns of its block, from the end.
+
+    None stands for an axis that the result has not: a matrix times a vector has rows only.
+    """
+    if main is None or main.equation is None:
+        return -2, -1
+    rank, params = len(_shape(main)), main.equation.params
+    if main.short_name == "softmax" and rank > 1:
+        columns = params["axis"] - rank
+        return (-1 if columns != -1 else -2), columns
+    if main.short_name != "dot_general":
+        return -2, -1
+    (over, _), (batch, _) = params["dimension_numbers"]
+    ends = jax_type(main.operands[0]).ndim - len(over)  # the last axis of the left factor
+    rows = ends - 1 - rank if ends > len(batch) else None
+    return rows, (-1 if rank > ends else None)
+
+
+def _family(node: Node) -> str:
+    name = node.short_name.removesuffix("_forward").removesuffix("_bwd")
+    return FAMILIES.get(name, "")
+
+
+def _extent(main: Node | None, group: schedule.Group) -> tuple[int, ...]:
+    """Returns the shape a program's grid walks: rows and columns last, empty where a size is not known."""
+    if main is None:
+        return _shape(group)
+    shape = _shape(main)
+    if not shape or (_family(main) != "product" and len(shape) < 2):
+        return shape
+    rows, columns = (1 if place is None else shape[place] for place in block_places(main))
+    return (math.prod(shape) // max(1, rows * columns), rows, columns)
+
+
+def _plan(main: Node | None, shape: Sequence[int], on: Device) -> configs.Plan:
+    family = "" if main is None else _family(main)
+    if main is None or not family:
+        return configs.elementwise(shape, on)
     rows, columns = shape[-2:]
-    tile = (_block(rows), _block(columns)) if product else (_block(rows), columns)
-    padded = tuple(-(-n // t) * t for n, t in zip((rows, columns), tile, strict=True))
-    return {"tile": tile} if padded == (rows, columns) else {"tile": tile, "padded": padded}
+    types = [jax_type(x) for x in main.operands]
+    each = types[0].dtype.itemsize
+    if family == "product":
+        inner = _inner_size(main, types[0].shape)
+        batch, saving = math.prod(shape[:-2]), len(main.results) > 1
+        return configs.product(rows, columns, inner, batch, each, on, saving=saving)
+    if family == "attention":
+        keys, depth, width = types[1].shape[-2], types[1].shape[-1], types[2].shape[-1]
+        backward = main.short_name.endswith("_bwd")
+        return configs.attention(rows, keys, depth, width, each, on, backward=backward)
+    summing = main.short_name.endswith("_bwd") and len(main.results) > 1
+    batch, turned = math.prod(shape[:-2]), block_places(main)[0] == -1
+    return configs.whole_rows(rows, columns, batch, on, summing=summing, turned=turned)
 
 
-def _shape(group: Operation) -> tuple[int, ...]:
-    kinds = [r.type for r in group.results]
+def _inner_size(product: Node, left: Sequence[int]) -> int:
+    """Returns the length of the axis a product's program loops over, the last contracted one."""
+    if product.short_name != "dot_general" or product.equation is None:
+        return left[-1]
+    (over, _), _ = product.equation.params["dimension_numbers"]
+    return left[over[-1]] if over else 1
+
+
+def _shape(op: Operation) -> tuple[int, ...]:
+    kinds = [r.type for r in op.results]
     shape = kinds[0].get_shape() if kinds and isinstance(kinds[0], TensorType) else ()
     return shape if all(n > 0 for n in shape) else ()
-
-
-def _block(size: int) -> int:
-    """The smallest power of two that holds an axis, at most the largest tile."""
-    return min(LARGEST_TILE, 1 << max(size - 1, 0).bit_length())
 
 
 def pipeline_loads(module: ModuleOp, context: Context) -> bool:
@@ -170,12 +255,17 @@ def pipeline_loads(module: ModuleOp, context: Context) -> bool:
 
     While a block is multiplied the next one is loaded; two buffers hold them.
     """
-    del context
-    fused = [group for group in groups_of(module) if isinstance(group, schedule.Fuse)]
-    long = [group for group in fused if any(map(_has_long_inner_axis, nodes_of(group)))]
-    for group in long:
-        _replace_by_pipeline(group)
-    return bool(long)
+    changed = False
+    for group in tuple(groups_of(module)):
+        main = _main(list(nodes_of(group)))
+        shape = () if main is None else _extent(main, group)
+        if not isinstance(group, schedule.Fuse) or main is None or len(shape) < 2:
+            continue
+        stages = _plan(main, shape, context.device).stages
+        if stages is not None or _has_long_inner_axis(main):
+            _replace_by_pipeline(group, stages)
+            changed = True
+    return changed
 
 
 def _has_long_inner_axis(node: Node) -> bool:
@@ -185,8 +275,10 @@ def _has_long_inner_axis(node: Node) -> bool:
     return isinstance(kind, TensorType) and kind.get_shape()[-1] > 64
 
 
-def _replace_by_pipeline(group: schedule.Group) -> None:
+def _replace_by_pipeline(group: schedule.Group, stages: int | None) -> None:
     attributes = {"double_buffer": schedule.to_attribute(True), **group.attributes}
+    if stages is not None:
+        attributes["depth"] = schedule.to_attribute(stages)
     pipeline = schedule.Pipeline.create(
         operands=group.operands,
         result_types=group.result_types,

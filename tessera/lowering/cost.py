@@ -37,6 +37,10 @@ class Device:
     flops_per_second: float  # of products of float32 matrices
     bytes_per_second: float  # to and from main memory
     cache_bytes: int  # of the last level
+    processors: int = (
+        1  # that run programs of one kernel at the same time: cores, or multiprocessors
+    )
+    architecture: str = ""  # of a GPU: "sm_90", "gfx942"
 
 
 @dataclass(frozen=True)

@@ -323,6 +323,10 @@ def _mismatch(problem: str, fix: str) -> CompileError:
     return CompileError(Code.E_SHAPE_MISMATCH, f"flash_attention: {problem}.", hints=fix)
 
 
+flash_attention.def_tile(platforms=("cuda", "rocm"))
+flash_attention_bwd.def_tile(platforms=("cuda", "rocm"))
+
+
 # -- over tiles ----------------------------------------------------------------------------------------
 
 

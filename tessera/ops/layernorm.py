@@ -119,6 +119,10 @@ def layernorm_bwd(
     return dx.astype(x.dtype), dweight, dbias
 
 
+layernorm.def_tile(platforms=("cuda", "rocm"))
+layernorm_bwd.def_tile(platforms=("cuda", "rocm"))
+
+
 @layernorm_bwd.def_algorithm(
     "row_blocks", platforms=("cpu",), when=lambda x, *_: x.size >= OUT_OF_CACHE
 )

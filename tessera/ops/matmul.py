@@ -250,6 +250,8 @@ def _invalid(problem: str) -> CompileError:
     return CompileError(Code.E_GRAPH_INVALID, f"matmul: {problem}. Signature: {matmul.dims}.")
 
 
+matmul.def_tile(platforms=("cuda", "rocm"))
+
 matmul.samples = (
     Sample((6, 5), (5, 4), None, None),
     Sample((2, 6, 5), (5, 4), (4,), (2, 6, 4), activation="silu"),

@@ -84,6 +84,10 @@ def rmsnorm_bwd(
     return dx.astype(x.dtype), jnp.sum(dy * normal, axis=rows).astype(weight.dtype)
 
 
+rmsnorm.def_tile(platforms=("cuda", "rocm"))
+rmsnorm_bwd.def_tile(platforms=("cuda", "rocm"))
+
+
 @rmsnorm_bwd.def_algorithm(
     "row_blocks", platforms=("cpu",), when=lambda x, *_: x.size >= OUT_OF_CACHE
 )

@@ -47,6 +47,8 @@ def _backward(res: Residuals, ct: jax.Array, *, axis: int, stable: bool) -> tupl
     return (y * (dy - jnp.sum(dy * y, axis=axis, keepdims=True)),)
 
 
+softmax.def_tile(platforms=("cuda", "rocm"))
+
 softmax.samples = (
     Sample((4, 8), axis=1),
     Sample((2, 3, 5), axis=1),

@@ -46,11 +46,14 @@ from tessera.lowering.idioms.softmax import closed
 from tessera.lowering.match import dtype, param, shape
 from tessera.lowering.rule import Context, Replacement, Rule
 
-# The fewest scores per head for which tiles beat the whole, (all keys, causal), by bits of the operands;
-# measured forward and backward on one core that multiplies bf16 at twice the rate of fp32, which the op's
-# tiles do not use. From there on the op took 0.3 to 1.0 of the plain time, at half of it up to 1.6.
-PAYS_FROM = {16: (2**22, 2**18), 32: (2**17, 2**17), 64: (2**17, 2**17)}
-TILED = ("cpu",)  # the platforms on which the op runs over tiles
+# The fewest scores per head for which tiles beat the whole, (all keys, causal), by bits of the operands, on
+# the platforms that have tiles.
+# cpu: measured forward and backward on one core that multiplies bf16 at twice the rate of fp32, which the op's
+#   tiles do not use. From there on the op took 0.3 to 1.0 of the plain time, at half of it up to 1.6.
+# cuda, rocm: measured on an H100 (benchmarks/results), where 2048 x 2048 scores took an eighth of the time.
+ON_CPU = {16: (2**22, 2**18), 32: (2**17, 2**17), 64: (2**17, 2**17)}
+ON_GPU = {16: (2**16, 2**16)}
+PAYS_FROM = {"cpu": ON_CPU, "cuda": ON_GPU, "rocm": ON_GPU}
 
 NARROW = (
     "a step between has less precision than its operands, and flash_attention would not round there"
@@ -172,11 +175,11 @@ def _replacement(node: Node, found: Found, context: Context) -> Replacement | No
 
 
 def _gains_nothing(rows: int, keys: int, bits: int, causal: bool, platform: str) -> str:
-    if platform not in TILED:
+    if platform not in PAYS_FROM:
         return f"flash_attention computes scores whole on {platform}, as the program does"
-    if bits not in PAYS_FROM:
-        return f"flash_attention was not measured for {bits}-bit operands"
-    least = PAYS_FROM[bits][causal]
+    if bits not in PAYS_FROM[platform]:
+        return f"flash_attention was not measured for {bits}-bit operands on {platform}"
+    least = PAYS_FROM[platform][bits][causal]
     if rows * keys >= least:
         return ""
     return f"{rows} x {keys} scores are few: tiles of {bits}-bit operands pay from {least}"
@@ -322,8 +325,10 @@ def _bits(found: Found) -> int:
 
 
 def _asks_for_precision(reading: Reading) -> bool:
+    """Whether a product asks for what the op may not give: one of 16-bit floats is exact in its fp32 sums."""
     dots = [node for node in reading.nodes if node.name == "jax.dot_general"]
-    return any(param(dot, "precision") is not None for dot in dots)
+    wide = [dot for dot in dots if dtype(dot.operands[0]).itemsize > 2]
+    return any(param(dot, "precision") is not None for dot in wide)
 
 
 def _attention(

@@ -37,7 +37,7 @@ module @loss attributes {level = "schedule"} {
       %32 = jax.mul %29, %30 : (tensor<f32>, tensor<6x8xf32>) -> tensor<6x8xf32>
       tessera.schedule.yield %30, %31, %32 : tensor<6x8xf32>, tensor<6x8xf32>, tensor<6x8xf32>
     }
-    %33 = tessera.schedule.fuse(%34 = %25, %params.2.0_1 = %params.2.0, %params.2.1_1 = %params.2.1) {pattern = "matmul", runs = "xla", reason = "XLA's own lowering of matmul is the fastest known", flops = 102 : i64, bytes = 276 : i64, seconds = 2.760000e-08 : f64} : (tensor<6x8xf32>, tensor<8x1xf32>, tensor<1xf32>) -> tensor<6xf32> {
+    %33 = tessera.schedule.fuse(%34 = %25, %params.2.0_1 = %params.2.0, %params.2.1_1 = %params.2.1) {pattern = "matmul", runs = "xla", reason = "XLA's own lowering of matmul is the fastest known", tile = array<i64: 8, 1>, padded = array<i64: 8, 1>, flops = 102 : i64, bytes = 276 : i64, seconds = 2.760000e-08 : f64} : (tensor<6x8xf32>, tensor<8x1xf32>, tensor<1xf32>) -> tensor<6xf32> {
       %35 = tessera.graph.matmul %34, %params.2.0_1, %params.2.1_1 {present = [true, true, true, false], accumulate = "float32"} : (tensor<6x8xf32>, tensor<8x1xf32>, tensor<1xf32>) -> tensor<6x1xf32>
       %36 = jax.squeeze %35 {params = "dimensions=(1,)"} : (tensor<6x1xf32>) -> tensor<6xf32>
       tessera.schedule.yield %36 : tensor<6xf32>
@@ -127,7 +127,7 @@ module @loss attributes {level = "schedule"} {
       %122 = tessera.graph.matmul %121, %params.1.0_5, %params.1.1_2 {present = [true, true, true, false], activation = "tanh", accumulate = "float32"} : (tensor<3x8xf32>, tensor<8x8xf32>, tensor<8xf32>) -> tensor<3x8xf32>
       tessera.schedule.yield %122 : tensor<3x8xf32>
     }
-    %123 = tessera.schedule.fuse(%124 = %120, %params.2.0_3 = %params.2.0, %params.2.1_2 = %params.2.1, %start_2 = %start) {pattern = "matmul+mul+sin+add+integer_pow", runs = "xla", reason = "XLA's own lowering of matmul is the fastest known", flops = 63 : i64, bytes = 168 : i64, seconds = 1.680000e-08 : f64} : (tensor<3x8xf32>, tensor<8x1xf32>, tensor<1xf32>, tensor<3xf32>) -> tensor<3xf32> {
+    %123 = tessera.schedule.fuse(%124 = %120, %params.2.0_3 = %params.2.0, %params.2.1_2 = %params.2.1, %start_2 = %start) {pattern = "matmul+mul+sin+add+integer_pow", runs = "xla", reason = "XLA's own lowering of matmul is the fastest known", tile = array<i64: 4, 1>, padded = array<i64: 4, 1>, flops = 63 : i64, bytes = 168 : i64, seconds = 1.680000e-08 : f64} : (tensor<3x8xf32>, tensor<8x1xf32>, tensor<1xf32>, tensor<3xf32>) -> tensor<3xf32> {
       %125 = tessera.graph.constant {value = 3.14159274 : f32} : () -> tensor<f32>
       %126 = tessera.graph.matmul %124, %params.2.0_3, %params.2.1_2 {present = [true, true, true, false], accumulate = "float32"} : (tensor<3x8xf32>, tensor<8x1xf32>, tensor<1xf32>) -> tensor<3x1xf32>
       %127 = jax.squeeze %126 {params = "dimensions=(1,)"} : (tensor<3x1xf32>) -> tensor<3xf32>
