@@ -80,6 +80,7 @@ class Group(IRDLOperation):
     tile = opt_attr_def(Wholes)
     padded = opt_attr_def(Wholes)
     inner = opt_attr_def(Whole)
+    turns = opt_attr_def(Whole)
     warps = opt_attr_def(Whole)
     flops = opt_attr_def(Whole)
     bytes = opt_attr_def(Whole)
@@ -95,7 +96,7 @@ class Group(IRDLOperation):
         self._check_body()
         if self.tile is not None:
             self._check_tile(integers(self.tile))
-        for name, count in (("inner", self.inner), ("warps", self.warps)):
+        for name, count in (("inner", self.inner), ("turns", self.turns), ("warps", self.warps)):
             if count is not None and count.value.data < 1:
                 raise schedule_error(self, f"{name} is at least 1, got {count.value.data}")
         for name in ("flops", "bytes", "seconds"):

@@ -30,6 +30,7 @@ from tessera.lowering.tile_programs.rows import LAYERNORM, REDUCTION, RMSNORM, S
 
 PROGRAMS: Mapping[str, Program] = {
     "tessera.graph.matmul": MATMUL,
+    "tessera.graph.matmul_forward": MATMUL,
     "jax.dot_general": DOT_GENERAL,
     "tessera.graph.softmax": SOFTMAX,
     "tessera.graph.rmsnorm": RMSNORM,

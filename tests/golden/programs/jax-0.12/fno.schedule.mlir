@@ -150,316 +150,315 @@ module @loss attributes {level = "schedule"} {
       %136 = jax.transpose %135 {params = "permutation=(0, 3, 1, 2)"} : (tensor<2x8x5x4xcomplex<f32>>) -> tensor<2x4x8x5xcomplex<f32>>
       tessera.schedule.yield %136 : tensor<2x4x8x5xcomplex<f32>>
     }
-    %137 = tessera.schedule.xla() {pattern = "convert_element_type", runs = "xla", reason = "no Tessera op in it: jax.convert_element_type", flops = 0 : i64, bytes = 12 : i64, seconds = 1.200000e-09 : f64} : () -> tensor<complex<f32>> {
-      %138 = tessera.graph.constant {value = 0 : i32} : () -> tensor<i32>
-      %139 = jax.convert_element_type %138 {params = "new_dtype=complex64"} : (tensor<i32>) -> tensor<complex<f32>>
-      tessera.schedule.yield %139 : tensor<complex<f32>>
+    %137 = tessera.schedule.xla(%138 = %134) {pattern = "pad", runs = "xla", reason = "no Tessera op in it: jax.pad", flops = 0 : i64, bytes = 5128 : i64, seconds = 5.128000e-07 : f64} : (tensor<2x4x8x5xcomplex<f32>>) -> tensor<2x4x8x5xcomplex<f32>> {
+      %139 = tessera.graph.constant {value = "0j"} : () -> tensor<complex<f32>>
+      %140 = jax.pad %138, %139 {params = "padding_config=((np.int64(0), np.int64(0), 0), (np.int64(0), np.int64(0), 0), (np.int64(0), np.int64(0), 0), (np.int64(0), np.int64(0)…"} : (tensor<2x4x8x5xcomplex<f32>>, tensor<complex<f32>>) -> tensor<2x4x8x5xcomplex<f32>>
+      tessera.schedule.yield %140 : tensor<2x4x8x5xcomplex<f32>>
     }
-    %140 = tessera.schedule.xla(%141 = %134, %142 = %137) {pattern = "pad", runs = "xla", reason = "no Tessera op in it: jax.pad", flops = 0 : i64, bytes = 5128 : i64, seconds = 5.128000e-07 : f64} : (tensor<2x4x8x5xcomplex<f32>>, tensor<complex<f32>>) -> tensor<2x4x8x5xcomplex<f32>> {
-      %143 = jax.pad %141, %142 {params = "padding_config=((np.int64(0), np.int64(0), 0), (np.int64(0), np.int64(0), 0), (np.int64(0), np.int64(0), 0), (np.int64(0), np.int64(0)…"} : (tensor<2x4x8x5xcomplex<f32>>, tensor<complex<f32>>) -> tensor<2x4x8x5xcomplex<f32>>
-      tessera.schedule.yield %143 : tensor<2x4x8x5xcomplex<f32>>
+    %141 = tessera.schedule.xla(%142 = %137) {pattern = "fft", runs = "xla", reason = "no Tessera op in it: jax.fft", flops = 15360 : i64, bytes = 4608 : i64, seconds = 4.608000e-07 : f64} : (tensor<2x4x8x5xcomplex<f32>>) -> tensor<2x4x8x8xf32> {
+      %143 = jax.fft %142 {params = "fft_type=3 fft_lengths=(8, 8)"} : (tensor<2x4x8x5xcomplex<f32>>) -> tensor<2x4x8x8xf32>
+      tessera.schedule.yield %143 : tensor<2x4x8x8xf32>
     }
-    %144 = tessera.schedule.xla(%145 = %140) {pattern = "fft", runs = "xla", reason = "no Tessera op in it: jax.fft", flops = 15360 : i64, bytes = 4608 : i64, seconds = 4.608000e-07 : f64} : (tensor<2x4x8x5xcomplex<f32>>) -> tensor<2x4x8x8xf32> {
-      %146 = jax.fft %145 {params = "fft_type=3 fft_lengths=(8, 8)"} : (tensor<2x4x8x5xcomplex<f32>>) -> tensor<2x4x8x8xf32>
-      tessera.schedule.yield %146 : tensor<2x4x8x8xf32>
+    %144, %145 = tessera.schedule.fuse(%146 = %141, %147 = %34, %148 = %47) {pattern = "matmul+gelu", runs = "xla", reason = "XLA's own lowering of matmul is the fastest known", tile = array<i64: 8, 4>, flops = 8704 : i64, bytes = 14400 : i64, seconds = 1.440000e-06 : f64} : (tensor<2x4x8x8xf32>, tensor<2x8x8x4xf32>, tensor<4x4xf32>) -> (tensor<2x8x8x4xf32>, tensor<2x4x8x8xf32>) {
+      %149 = jax.transpose %146 {params = "permutation=(0, 2, 3, 1)"} : (tensor<2x4x8x8xf32>) -> tensor<2x8x8x4xf32>
+      %150 = tessera.graph.matmul %147, %148, %149 {present = [true, true, false, true], accumulate = "float32"} : (tensor<2x8x8x4xf32>, tensor<4x4xf32>, tensor<2x8x8x4xf32>) -> tensor<2x8x8x4xf32>
+      %151 = tessera.graph.gelu %150 {approximate = true} : (tensor<2x8x8x4xf32>) -> tensor<2x8x8x4xf32>
+      %152 = jax.transpose %151 {params = "permutation=(0, 3, 1, 2)"} : (tensor<2x8x8x4xf32>) -> tensor<2x4x8x8xf32>
+      tessera.schedule.yield %151, %152 : tensor<2x8x8x4xf32>, tensor<2x4x8x8xf32>
     }
-    %147, %148 = tessera.schedule.fuse(%149 = %144, %150 = %34, %151 = %47) {pattern = "matmul+gelu", runs = "xla", reason = "XLA's own lowering of matmul is the fastest known", tile = array<i64: 8, 4>, flops = 8704 : i64, bytes = 14400 : i64, seconds = 1.440000e-06 : f64} : (tensor<2x4x8x8xf32>, tensor<2x8x8x4xf32>, tensor<4x4xf32>) -> (tensor<2x8x8x4xf32>, tensor<2x4x8x8xf32>) {
-      %152 = jax.transpose %149 {params = "permutation=(0, 2, 3, 1)"} : (tensor<2x4x8x8xf32>) -> tensor<2x8x8x4xf32>
-      %153 = tessera.graph.matmul %150, %151, %152 {present = [true, true, false, true], accumulate = "float32"} : (tensor<2x8x8x4xf32>, tensor<4x4xf32>, tensor<2x8x8x4xf32>) -> tensor<2x8x8x4xf32>
-      %154 = tessera.graph.gelu %153 {approximate = true} : (tensor<2x8x8x4xf32>) -> tensor<2x8x8x4xf32>
-      %155 = jax.transpose %154 {params = "permutation=(0, 3, 1, 2)"} : (tensor<2x8x8x4xf32>) -> tensor<2x4x8x8xf32>
-      tessera.schedule.yield %154, %155 : tensor<2x8x8x4xf32>, tensor<2x4x8x8xf32>
+    %153, %154 = tessera.schedule.xla(%155 = %40) {pattern = "unstack", runs = "xla", reason = "no Tessera op in it: jax.unstack", flops = 576 : i64, bytes = 4608 : i64, seconds = 4.608000e-07 : f64} : (tensor<2x2x3x3x4x4xf32>) -> (tensor<2x3x3x4x4xf32>, tensor<2x3x3x4x4xf32>) {
+      %156, %157 = jax.unstack %155 {params = "axis=0"} : (tensor<2x2x3x3x4x4xf32>) -> (tensor<2x3x3x4x4xf32>, tensor<2x3x3x4x4xf32>)
+      tessera.schedule.yield %156, %157 : tensor<2x3x3x4x4xf32>, tensor<2x3x3x4x4xf32>
     }
-    %156, %157 = tessera.schedule.xla(%158 = %40) {pattern = "unstack", runs = "xla", reason = "no Tessera op in it: jax.unstack", flops = 576 : i64, bytes = 4608 : i64, seconds = 4.608000e-07 : f64} : (tensor<2x2x3x3x4x4xf32>) -> (tensor<2x3x3x4x4xf32>, tensor<2x3x3x4x4xf32>) {
-      %159, %160 = jax.unstack %158 {params = "axis=0"} : (tensor<2x2x3x3x4x4xf32>) -> (tensor<2x3x3x4x4xf32>, tensor<2x3x3x4x4xf32>)
-      tessera.schedule.yield %159, %160 : tensor<2x3x3x4x4xf32>, tensor<2x3x3x4x4xf32>
+    %158 = tessera.schedule.xla(%159 = %153) {pattern = "slice", runs = "xla", reason = "no Tessera op in it: jax.slice", flops = 0 : i64, bytes = 1728 : i64, seconds = 1.728000e-07 : f64} : (tensor<2x3x3x4x4xf32>) -> tensor<1x3x3x4x4xf32> {
+      %160 = jax.slice %159 {params = "start_indices=(0, 0, 0, 0, 0) limit_indices=(1, 3, 3, 4, 4)"} : (tensor<2x3x3x4x4xf32>) -> tensor<1x3x3x4x4xf32>
+      tessera.schedule.yield %160 : tensor<1x3x3x4x4xf32>
     }
-    %161 = tessera.schedule.xla(%162 = %156) {pattern = "slice", runs = "xla", reason = "no Tessera op in it: jax.slice", flops = 0 : i64, bytes = 1728 : i64, seconds = 1.728000e-07 : f64} : (tensor<2x3x3x4x4xf32>) -> tensor<1x3x3x4x4xf32> {
-      %163 = jax.slice %162 {params = "start_indices=(0, 0, 0, 0, 0) limit_indices=(1, 3, 3, 4, 4)"} : (tensor<2x3x3x4x4xf32>) -> tensor<1x3x3x4x4xf32>
-      tessera.schedule.yield %163 : tensor<1x3x3x4x4xf32>
+    %161 = tessera.schedule.xla(%162 = %158) {pattern = "squeeze", runs = "xla", reason = "no Tessera op in it: jax.squeeze", flops = 0 : i64, bytes = 1152 : i64, seconds = 1.152000e-07 : f64} : (tensor<1x3x3x4x4xf32>) -> tensor<3x3x4x4xf32> {
+      %163 = jax.squeeze %162 {params = "dimensions=(0,)"} : (tensor<1x3x3x4x4xf32>) -> tensor<3x3x4x4xf32>
+      tessera.schedule.yield %163 : tensor<3x3x4x4xf32>
     }
-    %164 = tessera.schedule.xla(%165 = %161) {pattern = "squeeze", runs = "xla", reason = "no Tessera op in it: jax.squeeze", flops = 0 : i64, bytes = 1152 : i64, seconds = 1.152000e-07 : f64} : (tensor<1x3x3x4x4xf32>) -> tensor<3x3x4x4xf32> {
-      %166 = jax.squeeze %165 {params = "dimensions=(0,)"} : (tensor<1x3x3x4x4xf32>) -> tensor<3x3x4x4xf32>
-      tessera.schedule.yield %166 : tensor<3x3x4x4xf32>
+    %164 = tessera.schedule.xla(%165 = %153) {pattern = "slice", runs = "xla", reason = "no Tessera op in it: jax.slice", flops = 0 : i64, bytes = 1728 : i64, seconds = 1.728000e-07 : f64} : (tensor<2x3x3x4x4xf32>) -> tensor<1x3x3x4x4xf32> {
+      %166 = jax.slice %165 {params = "start_indices=(1, 0, 0, 0, 0) limit_indices=(2, 3, 3, 4, 4)"} : (tensor<2x3x3x4x4xf32>) -> tensor<1x3x3x4x4xf32>
+      tessera.schedule.yield %166 : tensor<1x3x3x4x4xf32>
     }
-    %167 = tessera.schedule.xla(%168 = %156) {pattern = "slice", runs = "xla", reason = "no Tessera op in it: jax.slice", flops = 0 : i64, bytes = 1728 : i64, seconds = 1.728000e-07 : f64} : (tensor<2x3x3x4x4xf32>) -> tensor<1x3x3x4x4xf32> {
-      %169 = jax.slice %168 {params = "start_indices=(1, 0, 0, 0, 0) limit_indices=(2, 3, 3, 4, 4)"} : (tensor<2x3x3x4x4xf32>) -> tensor<1x3x3x4x4xf32>
-      tessera.schedule.yield %169 : tensor<1x3x3x4x4xf32>
+    %167 = tessera.schedule.xla(%168 = %164, %169 = %161) {pattern = "complex", runs = "xla", reason = "no Tessera op in it: jax.complex, jax.squeeze", flops = 144 : i64, bytes = 2304 : i64, seconds = 2.304000e-07 : f64} : (tensor<1x3x3x4x4xf32>, tensor<3x3x4x4xf32>) -> tensor<3x3x4x4xcomplex<f32>> {
+      %170 = jax.squeeze %168 {params = "dimensions=(0,)"} : (tensor<1x3x3x4x4xf32>) -> tensor<3x3x4x4xf32>
+      %171 = jax.complex %169, %170 : (tensor<3x3x4x4xf32>, tensor<3x3x4x4xf32>) -> tensor<3x3x4x4xcomplex<f32>>
+      tessera.schedule.yield %171 : tensor<3x3x4x4xcomplex<f32>>
     }
-    %170 = tessera.schedule.xla(%171 = %167, %172 = %164) {pattern = "complex", runs = "xla", reason = "no Tessera op in it: jax.complex, jax.squeeze", flops = 144 : i64, bytes = 2304 : i64, seconds = 2.304000e-07 : f64} : (tensor<1x3x3x4x4xf32>, tensor<3x3x4x4xf32>) -> tensor<3x3x4x4xcomplex<f32>> {
-      %173 = jax.squeeze %171 {params = "dimensions=(0,)"} : (tensor<1x3x3x4x4xf32>) -> tensor<3x3x4x4xf32>
-      %174 = jax.complex %172, %173 : (tensor<3x3x4x4xf32>, tensor<3x3x4x4xf32>) -> tensor<3x3x4x4xcomplex<f32>>
-      tessera.schedule.yield %174 : tensor<3x3x4x4xcomplex<f32>>
+    %172 = tessera.schedule.xla(%173 = %154) {pattern = "slice", runs = "xla", reason = "no Tessera op in it: jax.slice", flops = 0 : i64, bytes = 1728 : i64, seconds = 1.728000e-07 : f64} : (tensor<2x3x3x4x4xf32>) -> tensor<1x3x3x4x4xf32> {
+      %174 = jax.slice %173 {params = "start_indices=(0, 0, 0, 0, 0) limit_indices=(1, 3, 3, 4, 4)"} : (tensor<2x3x3x4x4xf32>) -> tensor<1x3x3x4x4xf32>
+      tessera.schedule.yield %174 : tensor<1x3x3x4x4xf32>
     }
-    %175 = tessera.schedule.xla(%176 = %157) {pattern = "slice", runs = "xla", reason = "no Tessera op in it: jax.slice", flops = 0 : i64, bytes = 1728 : i64, seconds = 1.728000e-07 : f64} : (tensor<2x3x3x4x4xf32>) -> tensor<1x3x3x4x4xf32> {
-      %177 = jax.slice %176 {params = "start_indices=(0, 0, 0, 0, 0) limit_indices=(1, 3, 3, 4, 4)"} : (tensor<2x3x3x4x4xf32>) -> tensor<1x3x3x4x4xf32>
-      tessera.schedule.yield %177 : tensor<1x3x3x4x4xf32>
+    %175 = tessera.schedule.xla(%176 = %172) {pattern = "squeeze", runs = "xla", reason = "no Tessera op in it: jax.squeeze", flops = 0 : i64, bytes = 1152 : i64, seconds = 1.152000e-07 : f64} : (tensor<1x3x3x4x4xf32>) -> tensor<3x3x4x4xf32> {
+      %177 = jax.squeeze %176 {params = "dimensions=(0,)"} : (tensor<1x3x3x4x4xf32>) -> tensor<3x3x4x4xf32>
+      tessera.schedule.yield %177 : tensor<3x3x4x4xf32>
     }
-    %178 = tessera.schedule.xla(%179 = %175) {pattern = "squeeze", runs = "xla", reason = "no Tessera op in it: jax.squeeze", flops = 0 : i64, bytes = 1152 : i64, seconds = 1.152000e-07 : f64} : (tensor<1x3x3x4x4xf32>) -> tensor<3x3x4x4xf32> {
-      %180 = jax.squeeze %179 {params = "dimensions=(0,)"} : (tensor<1x3x3x4x4xf32>) -> tensor<3x3x4x4xf32>
-      tessera.schedule.yield %180 : tensor<3x3x4x4xf32>
+    %178 = tessera.schedule.xla(%179 = %154) {pattern = "slice", runs = "xla", reason = "no Tessera op in it: jax.slice", flops = 0 : i64, bytes = 1728 : i64, seconds = 1.728000e-07 : f64} : (tensor<2x3x3x4x4xf32>) -> tensor<1x3x3x4x4xf32> {
+      %180 = jax.slice %179 {params = "start_indices=(1, 0, 0, 0, 0) limit_indices=(2, 3, 3, 4, 4)"} : (tensor<2x3x3x4x4xf32>) -> tensor<1x3x3x4x4xf32>
+      tessera.schedule.yield %180 : tensor<1x3x3x4x4xf32>
     }
-    %181 = tessera.schedule.xla(%182 = %157) {pattern = "slice", runs = "xla", reason = "no Tessera op in it: jax.slice", flops = 0 : i64, bytes = 1728 : i64, seconds = 1.728000e-07 : f64} : (tensor<2x3x3x4x4xf32>) -> tensor<1x3x3x4x4xf32> {
-      %183 = jax.slice %182 {params = "start_indices=(1, 0, 0, 0, 0) limit_indices=(2, 3, 3, 4, 4)"} : (tensor<2x3x3x4x4xf32>) -> tensor<1x3x3x4x4xf32>
-      tessera.schedule.yield %183 : tensor<1x3x3x4x4xf32>
+    %181 = tessera.schedule.xla(%182 = %178, %183 = %175) {pattern = "complex", runs = "xla", reason = "no Tessera op in it: jax.complex, jax.squeeze", flops = 144 : i64, bytes = 2304 : i64, seconds = 2.304000e-07 : f64} : (tensor<1x3x3x4x4xf32>, tensor<3x3x4x4xf32>) -> tensor<3x3x4x4xcomplex<f32>> {
+      %184 = jax.squeeze %182 {params = "dimensions=(0,)"} : (tensor<1x3x3x4x4xf32>) -> tensor<3x3x4x4xf32>
+      %185 = jax.complex %183, %184 : (tensor<3x3x4x4xf32>, tensor<3x3x4x4xf32>) -> tensor<3x3x4x4xcomplex<f32>>
+      tessera.schedule.yield %185 : tensor<3x3x4x4xcomplex<f32>>
     }
-    %184 = tessera.schedule.xla(%185 = %181, %186 = %178) {pattern = "complex", runs = "xla", reason = "no Tessera op in it: jax.complex, jax.squeeze", flops = 144 : i64, bytes = 2304 : i64, seconds = 2.304000e-07 : f64} : (tensor<1x3x3x4x4xf32>, tensor<3x3x4x4xf32>) -> tensor<3x3x4x4xcomplex<f32>> {
-      %187 = jax.squeeze %185 {params = "dimensions=(0,)"} : (tensor<1x3x3x4x4xf32>) -> tensor<3x3x4x4xf32>
-      %188 = jax.complex %186, %187 : (tensor<3x3x4x4xf32>, tensor<3x3x4x4xf32>) -> tensor<3x3x4x4xcomplex<f32>>
-      tessera.schedule.yield %188 : tensor<3x3x4x4xcomplex<f32>>
+    %186 = tessera.schedule.xla(%187 = %145) {pattern = "fft", runs = "xla", reason = "no Tessera op in it: jax.fft", flops = 15360 : i64, bytes = 4608 : i64, seconds = 4.608000e-07 : f64} : (tensor<2x4x8x8xf32>) -> tensor<2x4x8x5xcomplex<f32>> {
+      %188 = jax.fft %187 {params = "fft_type=2 fft_lengths=(8, 8)"} : (tensor<2x4x8x8xf32>) -> tensor<2x4x8x5xcomplex<f32>>
+      tessera.schedule.yield %188 : tensor<2x4x8x5xcomplex<f32>>
     }
-    %189 = tessera.schedule.xla(%190 = %148) {pattern = "fft", runs = "xla", reason = "no Tessera op in it: jax.fft", flops = 15360 : i64, bytes = 4608 : i64, seconds = 4.608000e-07 : f64} : (tensor<2x4x8x8xf32>) -> tensor<2x4x8x5xcomplex<f32>> {
-      %191 = jax.fft %190 {params = "fft_type=2 fft_lengths=(8, 8)"} : (tensor<2x4x8x8xf32>) -> tensor<2x4x8x5xcomplex<f32>>
-      tessera.schedule.yield %191 : tensor<2x4x8x5xcomplex<f32>>
+    %189 = tessera.schedule.xla(%190 = %186) {pattern = "transpose", runs = "xla", reason = "no Tessera op in it: jax.transpose", flops = 0 : i64, bytes = 5120 : i64, seconds = 5.120000e-07 : f64} : (tensor<2x4x8x5xcomplex<f32>>) -> tensor<2x8x5x4xcomplex<f32>> {
+      %191 = jax.transpose %190 {params = "permutation=(0, 2, 3, 1)"} : (tensor<2x4x8x5xcomplex<f32>>) -> tensor<2x8x5x4xcomplex<f32>>
+      tessera.schedule.yield %191 : tensor<2x8x5x4xcomplex<f32>>
     }
-    %192 = tessera.schedule.xla(%193 = %189) {pattern = "transpose", runs = "xla", reason = "no Tessera op in it: jax.transpose", flops = 0 : i64, bytes = 5120 : i64, seconds = 5.120000e-07 : f64} : (tensor<2x4x8x5xcomplex<f32>>) -> tensor<2x8x5x4xcomplex<f32>> {
-      %194 = jax.transpose %193 {params = "permutation=(0, 2, 3, 1)"} : (tensor<2x4x8x5xcomplex<f32>>) -> tensor<2x8x5x4xcomplex<f32>>
-      tessera.schedule.yield %194 : tensor<2x8x5x4xcomplex<f32>>
+    %192 = tessera.schedule.xla(%193 = %189) {pattern = "slice", runs = "xla", reason = "no Tessera op in it: jax.slice", flops = 0 : i64, bytes = 3136 : i64, seconds = 3.136000e-07 : f64} : (tensor<2x8x5x4xcomplex<f32>>) -> tensor<2x3x3x4xcomplex<f32>> {
+      %194 = jax.slice %193 {params = "start_indices=(0, 0, 0, 0) limit_indices=(2, 3, 3, 4)"} : (tensor<2x8x5x4xcomplex<f32>>) -> tensor<2x3x3x4xcomplex<f32>>
+      tessera.schedule.yield %194 : tensor<2x3x3x4xcomplex<f32>>
     }
-    %195 = tessera.schedule.xla(%196 = %192) {pattern = "slice", runs = "xla", reason = "no Tessera op in it: jax.slice", flops = 0 : i64, bytes = 3136 : i64, seconds = 3.136000e-07 : f64} : (tensor<2x8x5x4xcomplex<f32>>) -> tensor<2x3x3x4xcomplex<f32>> {
-      %197 = jax.slice %196 {params = "start_indices=(0, 0, 0, 0) limit_indices=(2, 3, 3, 4)"} : (tensor<2x8x5x4xcomplex<f32>>) -> tensor<2x3x3x4xcomplex<f32>>
-      tessera.schedule.yield %197 : tensor<2x3x3x4xcomplex<f32>>
+    %195 = tessera.schedule.xla(%196 = %167, %197 = %192) {pattern = "dot_general", runs = "xla", reason = "no Tessera op in it: jax.dot_general, jax.transpose", flops = 576 : i64, bytes = 2304 : i64, seconds = 2.304000e-07 : f64} : (tensor<3x3x4x4xcomplex<f32>>, tensor<2x3x3x4xcomplex<f32>>) -> tensor<2x3x3x4xcomplex<f32>> {
+      %198 = jax.dot_general %196, %197 {params = "dimension_numbers=(((2,), (3,)), ((0, 1), (1, 2))) preferred_element_type=complex64"} : (tensor<3x3x4x4xcomplex<f32>>, tensor<2x3x3x4xcomplex<f32>>) -> tensor<3x3x4x2xcomplex<f32>>
+      %199 = jax.transpose %198 {params = "permutation=(3, 0, 1, 2)"} : (tensor<3x3x4x2xcomplex<f32>>) -> tensor<2x3x3x4xcomplex<f32>>
+      tessera.schedule.yield %199 : tensor<2x3x3x4xcomplex<f32>>
     }
-    %198 = tessera.schedule.xla(%199 = %170, %200 = %195) {pattern = "dot_general", runs = "xla", reason = "no Tessera op in it: jax.dot_general, jax.transpose", flops = 576 : i64, bytes = 2304 : i64, seconds = 2.304000e-07 : f64} : (tensor<3x3x4x4xcomplex<f32>>, tensor<2x3x3x4xcomplex<f32>>) -> tensor<2x3x3x4xcomplex<f32>> {
-      %201 = jax.dot_general %199, %200 {params = "dimension_numbers=(((2,), (3,)), ((0, 1), (1, 2))) preferred_element_type=complex64"} : (tensor<3x3x4x4xcomplex<f32>>, tensor<2x3x3x4xcomplex<f32>>) -> tensor<3x3x4x2xcomplex<f32>>
-      %202 = jax.transpose %201 {params = "permutation=(3, 0, 1, 2)"} : (tensor<3x3x4x2xcomplex<f32>>) -> tensor<2x3x3x4xcomplex<f32>>
+    %200 = tessera.schedule.xla(%201 = %189) {pattern = "slice", runs = "xla", reason = "no Tessera op in it: jax.slice", flops = 0 : i64, bytes = 3136 : i64, seconds = 3.136000e-07 : f64} : (tensor<2x8x5x4xcomplex<f32>>) -> tensor<2x3x3x4xcomplex<f32>> {
+      %202 = jax.slice %201 {params = "start_indices=(0, 5, 0, 0) limit_indices=(2, 8, 3, 4)"} : (tensor<2x8x5x4xcomplex<f32>>) -> tensor<2x3x3x4xcomplex<f32>>
       tessera.schedule.yield %202 : tensor<2x3x3x4xcomplex<f32>>
     }
-    %203 = tessera.schedule.xla(%204 = %192) {pattern = "slice", runs = "xla", reason = "no Tessera op in it: jax.slice", flops = 0 : i64, bytes = 3136 : i64, seconds = 3.136000e-07 : f64} : (tensor<2x8x5x4xcomplex<f32>>) -> tensor<2x3x3x4xcomplex<f32>> {
-      %205 = jax.slice %204 {params = "start_indices=(0, 5, 0, 0) limit_indices=(2, 8, 3, 4)"} : (tensor<2x8x5x4xcomplex<f32>>) -> tensor<2x3x3x4xcomplex<f32>>
-      tessera.schedule.yield %205 : tensor<2x3x3x4xcomplex<f32>>
+    %203 = tessera.schedule.xla(%204 = %181, %205 = %200) {pattern = "dot_general", runs = "xla", reason = "no Tessera op in it: jax.dot_general, jax.transpose", flops = 576 : i64, bytes = 2304 : i64, seconds = 2.304000e-07 : f64} : (tensor<3x3x4x4xcomplex<f32>>, tensor<2x3x3x4xcomplex<f32>>) -> tensor<2x3x3x4xcomplex<f32>> {
+      %206 = jax.dot_general %204, %205 {params = "dimension_numbers=(((2,), (3,)), ((0, 1), (1, 2))) preferred_element_type=complex64"} : (tensor<3x3x4x4xcomplex<f32>>, tensor<2x3x3x4xcomplex<f32>>) -> tensor<3x3x4x2xcomplex<f32>>
+      %207 = jax.transpose %206 {params = "permutation=(3, 0, 1, 2)"} : (tensor<3x3x4x2xcomplex<f32>>) -> tensor<2x3x3x4xcomplex<f32>>
+      tessera.schedule.yield %207 : tensor<2x3x3x4xcomplex<f32>>
     }
-    %206 = tessera.schedule.xla(%207 = %184, %208 = %203) {pattern = "dot_general", runs = "xla", reason = "no Tessera op in it: jax.dot_general, jax.transpose", flops = 576 : i64, bytes = 2304 : i64, seconds = 2.304000e-07 : f64} : (tensor<3x3x4x4xcomplex<f32>>, tensor<2x3x3x4xcomplex<f32>>) -> tensor<2x3x3x4xcomplex<f32>> {
-      %209 = jax.dot_general %207, %208 {params = "dimension_numbers=(((2,), (3,)), ((0, 1), (1, 2))) preferred_element_type=complex64"} : (tensor<3x3x4x4xcomplex<f32>>, tensor<2x3x3x4xcomplex<f32>>) -> tensor<3x3x4x2xcomplex<f32>>
-      %210 = jax.transpose %209 {params = "permutation=(3, 0, 1, 2)"} : (tensor<3x3x4x2xcomplex<f32>>) -> tensor<2x3x3x4xcomplex<f32>>
-      tessera.schedule.yield %210 : tensor<2x3x3x4xcomplex<f32>>
+    %208 = tessera.schedule.xla(%209 = %94, %210 = %116, %211 = %195) {pattern = "scatter", runs = "xla", reason = "no Tessera op in it: jax.scatter", flops = 320 : i64, bytes = 5704 : i64, seconds = 5.704000e-07 : f64} : (tensor<2x8x5x4xcomplex<f32>>, tensor<2xi32>, tensor<2x3x3x4xcomplex<f32>>) -> tensor<2x8x5x4xcomplex<f32>> {
+      %212 = jax.scatter %209, %210, %211 {params = "dimension_numbers=ScatterDimensionNumbers(update_window_dims=(0, 1, 2, 3), inserted_window_dims=(), scatter_dims_to_operand_dims=(1, 2), … indices_are_sorted=True unique_indices=True mode=GatherScatterMode.FILL_OR_DROP"} : (tensor<2x8x5x4xcomplex<f32>>, tensor<2xi32>, tensor<2x3x3x4xcomplex<f32>>) -> tensor<2x8x5x4xcomplex<f32>>
+      tessera.schedule.yield %212 : tensor<2x8x5x4xcomplex<f32>>
     }
-    %211 = tessera.schedule.xla(%212 = %94, %213 = %116, %214 = %198) {pattern = "scatter", runs = "xla", reason = "no Tessera op in it: jax.scatter", flops = 320 : i64, bytes = 5704 : i64, seconds = 5.704000e-07 : f64} : (tensor<2x8x5x4xcomplex<f32>>, tensor<2xi32>, tensor<2x3x3x4xcomplex<f32>>) -> tensor<2x8x5x4xcomplex<f32>> {
-      %215 = jax.scatter %212, %213, %214 {params = "dimension_numbers=ScatterDimensionNumbers(update_window_dims=(0, 1, 2, 3), inserted_window_dims=(), scatter_dims_to_operand_dims=(1, 2), … indices_are_sorted=True unique_indices=True mode=GatherScatterMode.FILL_OR_DROP"} : (tensor<2x8x5x4xcomplex<f32>>, tensor<2xi32>, tensor<2x3x3x4xcomplex<f32>>) -> tensor<2x8x5x4xcomplex<f32>>
-      tessera.schedule.yield %215 : tensor<2x8x5x4xcomplex<f32>>
+    %213 = tessera.schedule.xla(%214 = %208, %215 = %124, %216 = %203) {pattern = "scatter", runs = "xla", reason = "no Tessera op in it: jax.scatter", flops = 320 : i64, bytes = 5704 : i64, seconds = 5.704000e-07 : f64} : (tensor<2x8x5x4xcomplex<f32>>, tensor<2xi32>, tensor<2x3x3x4xcomplex<f32>>) -> tensor<2x8x5x4xcomplex<f32>> {
+      %217 = jax.scatter %214, %215, %216 {params = "dimension_numbers=ScatterDimensionNumbers(update_window_dims=(0, 1, 2, 3), inserted_window_dims=(), scatter_dims_to_operand_dims=(1, 2), … indices_are_sorted=True unique_indices=True mode=GatherScatterMode.FILL_OR_DROP"} : (tensor<2x8x5x4xcomplex<f32>>, tensor<2xi32>, tensor<2x3x3x4xcomplex<f32>>) -> tensor<2x8x5x4xcomplex<f32>>
+      tessera.schedule.yield %217 : tensor<2x8x5x4xcomplex<f32>>
     }
-    %216 = tessera.schedule.xla(%217 = %211, %218 = %124, %219 = %206) {pattern = "scatter", runs = "xla", reason = "no Tessera op in it: jax.scatter", flops = 320 : i64, bytes = 5704 : i64, seconds = 5.704000e-07 : f64} : (tensor<2x8x5x4xcomplex<f32>>, tensor<2xi32>, tensor<2x3x3x4xcomplex<f32>>) -> tensor<2x8x5x4xcomplex<f32>> {
-      %220 = jax.scatter %217, %218, %219 {params = "dimension_numbers=ScatterDimensionNumbers(update_window_dims=(0, 1, 2, 3), inserted_window_dims=(), scatter_dims_to_operand_dims=(1, 2), … indices_are_sorted=True unique_indices=True mode=GatherScatterMode.FILL_OR_DROP"} : (tensor<2x8x5x4xcomplex<f32>>, tensor<2xi32>, tensor<2x3x3x4xcomplex<f32>>) -> tensor<2x8x5x4xcomplex<f32>>
-      tessera.schedule.yield %220 : tensor<2x8x5x4xcomplex<f32>>
+    %218 = tessera.schedule.xla(%219 = %213) {pattern = "transpose", runs = "xla", reason = "no Tessera op in it: jax.transpose", flops = 0 : i64, bytes = 5120 : i64, seconds = 5.120000e-07 : f64} : (tensor<2x8x5x4xcomplex<f32>>) -> tensor<2x4x8x5xcomplex<f32>> {
+      %220 = jax.transpose %219 {params = "permutation=(0, 3, 1, 2)"} : (tensor<2x8x5x4xcomplex<f32>>) -> tensor<2x4x8x5xcomplex<f32>>
+      tessera.schedule.yield %220 : tensor<2x4x8x5xcomplex<f32>>
     }
-    %221 = tessera.schedule.xla(%222 = %216) {pattern = "transpose", runs = "xla", reason = "no Tessera op in it: jax.transpose", flops = 0 : i64, bytes = 5120 : i64, seconds = 5.120000e-07 : f64} : (tensor<2x8x5x4xcomplex<f32>>) -> tensor<2x4x8x5xcomplex<f32>> {
-      %223 = jax.transpose %222 {params = "permutation=(0, 3, 1, 2)"} : (tensor<2x8x5x4xcomplex<f32>>) -> tensor<2x4x8x5xcomplex<f32>>
-      tessera.schedule.yield %223 : tensor<2x4x8x5xcomplex<f32>>
+    %221 = tessera.schedule.xla(%222 = %218) {pattern = "pad", runs = "xla", reason = "no Tessera op in it: jax.pad", flops = 0 : i64, bytes = 5128 : i64, seconds = 5.128000e-07 : f64} : (tensor<2x4x8x5xcomplex<f32>>) -> tensor<2x4x8x5xcomplex<f32>> {
+      %223 = tessera.graph.constant {value = "0j"} : () -> tensor<complex<f32>>
+      %224 = jax.pad %222, %223 {params = "padding_config=((np.int64(0), np.int64(0), 0), (np.int64(0), np.int64(0), 0), (np.int64(0), np.int64(0), 0), (np.int64(0), np.int64(0)…"} : (tensor<2x4x8x5xcomplex<f32>>, tensor<complex<f32>>) -> tensor<2x4x8x5xcomplex<f32>>
+      tessera.schedule.yield %224 : tensor<2x4x8x5xcomplex<f32>>
     }
-    %224 = tessera.schedule.xla(%225 = %221, %226 = %137) {pattern = "pad", runs = "xla", reason = "no Tessera op in it: jax.pad", flops = 0 : i64, bytes = 5128 : i64, seconds = 5.128000e-07 : f64} : (tensor<2x4x8x5xcomplex<f32>>, tensor<complex<f32>>) -> tensor<2x4x8x5xcomplex<f32>> {
-      %227 = jax.pad %225, %226 {params = "padding_config=((np.int64(0), np.int64(0), 0), (np.int64(0), np.int64(0), 0), (np.int64(0), np.int64(0), 0), (np.int64(0), np.int64(0)…"} : (tensor<2x4x8x5xcomplex<f32>>, tensor<complex<f32>>) -> tensor<2x4x8x5xcomplex<f32>>
-      tessera.schedule.yield %227 : tensor<2x4x8x5xcomplex<f32>>
+    %225 = tessera.schedule.xla(%226 = %221) {pattern = "fft", runs = "xla", reason = "no Tessera op in it: jax.fft", flops = 15360 : i64, bytes = 4608 : i64, seconds = 4.608000e-07 : f64} : (tensor<2x4x8x5xcomplex<f32>>) -> tensor<2x4x8x8xf32> {
+      %227 = jax.fft %226 {params = "fft_type=3 fft_lengths=(8, 8)"} : (tensor<2x4x8x5xcomplex<f32>>) -> tensor<2x4x8x8xf32>
+      tessera.schedule.yield %227 : tensor<2x4x8x8xf32>
     }
-    %228 = tessera.schedule.xla(%229 = %224) {pattern = "fft", runs = "xla", reason = "no Tessera op in it: jax.fft", flops = 15360 : i64, bytes = 4608 : i64, seconds = 4.608000e-07 : f64} : (tensor<2x4x8x5xcomplex<f32>>) -> tensor<2x4x8x8xf32> {
-      %230 = jax.fft %229 {params = "fft_type=3 fft_lengths=(8, 8)"} : (tensor<2x4x8x5xcomplex<f32>>) -> tensor<2x4x8x8xf32>
-      tessera.schedule.yield %230 : tensor<2x4x8x8xf32>
+    %228, %229 = tessera.schedule.fuse(%230 = %225, %231 = %144, %232 = %48) {pattern = "matmul+gelu", runs = "xla", reason = "XLA's own lowering of matmul is the fastest known", tile = array<i64: 8, 4>, flops = 8704 : i64, bytes = 14400 : i64, seconds = 1.440000e-06 : f64} : (tensor<2x4x8x8xf32>, tensor<2x8x8x4xf32>, tensor<4x4xf32>) -> (tensor<2x8x8x4xf32>, tensor<2x4x8x8xf32>) {
+      %233 = jax.transpose %230 {params = "permutation=(0, 2, 3, 1)"} : (tensor<2x4x8x8xf32>) -> tensor<2x8x8x4xf32>
+      %234 = tessera.graph.matmul %231, %232, %233 {present = [true, true, false, true], accumulate = "float32"} : (tensor<2x8x8x4xf32>, tensor<4x4xf32>, tensor<2x8x8x4xf32>) -> tensor<2x8x8x4xf32>
+      %235 = tessera.graph.gelu %234 {approximate = true} : (tensor<2x8x8x4xf32>) -> tensor<2x8x8x4xf32>
+      %236 = jax.transpose %235 {params = "permutation=(0, 3, 1, 2)"} : (tensor<2x8x8x4xf32>) -> tensor<2x4x8x8xf32>
+      tessera.schedule.yield %235, %236 : tensor<2x8x8x4xf32>, tensor<2x4x8x8xf32>
     }
-    %231, %232 = tessera.schedule.fuse(%233 = %228, %234 = %147, %235 = %48) {pattern = "matmul+gelu", runs = "xla", reason = "XLA's own lowering of matmul is the fastest known", tile = array<i64: 8, 4>, flops = 8704 : i64, bytes = 14400 : i64, seconds = 1.440000e-06 : f64} : (tensor<2x4x8x8xf32>, tensor<2x8x8x4xf32>, tensor<4x4xf32>) -> (tensor<2x8x8x4xf32>, tensor<2x4x8x8xf32>) {
-      %236 = jax.transpose %233 {params = "permutation=(0, 2, 3, 1)"} : (tensor<2x4x8x8xf32>) -> tensor<2x8x8x4xf32>
-      %237 = tessera.graph.matmul %234, %235, %236 {present = [true, true, false, true], accumulate = "float32"} : (tensor<2x8x8x4xf32>, tensor<4x4xf32>, tensor<2x8x8x4xf32>) -> tensor<2x8x8x4xf32>
-      %238 = tessera.graph.gelu %237 {approximate = true} : (tensor<2x8x8x4xf32>) -> tensor<2x8x8x4xf32>
-      %239 = jax.transpose %238 {params = "permutation=(0, 3, 1, 2)"} : (tensor<2x8x8x4xf32>) -> tensor<2x4x8x8xf32>
-      tessera.schedule.yield %238, %239 : tensor<2x8x8x4xf32>, tensor<2x4x8x8xf32>
+    %237, %238 = tessera.schedule.xla(%239 = %41) {pattern = "unstack", runs = "xla", reason = "no Tessera op in it: jax.unstack", flops = 576 : i64, bytes = 4608 : i64, seconds = 4.608000e-07 : f64} : (tensor<2x2x3x3x4x4xf32>) -> (tensor<2x3x3x4x4xf32>, tensor<2x3x3x4x4xf32>) {
+      %240, %241 = jax.unstack %239 {params = "axis=0"} : (tensor<2x2x3x3x4x4xf32>) -> (tensor<2x3x3x4x4xf32>, tensor<2x3x3x4x4xf32>)
+      tessera.schedule.yield %240, %241 : tensor<2x3x3x4x4xf32>, tensor<2x3x3x4x4xf32>
     }
-    %240, %241 = tessera.schedule.xla(%242 = %41) {pattern = "unstack", runs = "xla", reason = "no Tessera op in it: jax.unstack", flops = 576 : i64, bytes = 4608 : i64, seconds = 4.608000e-07 : f64} : (tensor<2x2x3x3x4x4xf32>) -> (tensor<2x3x3x4x4xf32>, tensor<2x3x3x4x4xf32>) {
-      %243, %244 = jax.unstack %242 {params = "axis=0"} : (tensor<2x2x3x3x4x4xf32>) -> (tensor<2x3x3x4x4xf32>, tensor<2x3x3x4x4xf32>)
-      tessera.schedule.yield %243, %244 : tensor<2x3x3x4x4xf32>, tensor<2x3x3x4x4xf32>
+    %242 = tessera.schedule.xla(%243 = %237) {pattern = "slice", runs = "xla", reason = "no Tessera op in it: jax.slice", flops = 0 : i64, bytes = 1728 : i64, seconds = 1.728000e-07 : f64} : (tensor<2x3x3x4x4xf32>) -> tensor<1x3x3x4x4xf32> {
+      %244 = jax.slice %243 {params = "start_indices=(0, 0, 0, 0, 0) limit_indices=(1, 3, 3, 4, 4)"} : (tensor<2x3x3x4x4xf32>) -> tensor<1x3x3x4x4xf32>
+      tessera.schedule.yield %244 : tensor<1x3x3x4x4xf32>
     }
-    %245 = tessera.schedule.xla(%246 = %240) {pattern = "slice", runs = "xla", reason = "no Tessera op in it: jax.slice", flops = 0 : i64, bytes = 1728 : i64, seconds = 1.728000e-07 : f64} : (tensor<2x3x3x4x4xf32>) -> tensor<1x3x3x4x4xf32> {
-      %247 = jax.slice %246 {params = "start_indices=(0, 0, 0, 0, 0) limit_indices=(1, 3, 3, 4, 4)"} : (tensor<2x3x3x4x4xf32>) -> tensor<1x3x3x4x4xf32>
-      tessera.schedule.yield %247 : tensor<1x3x3x4x4xf32>
+    %245 = tessera.schedule.xla(%246 = %242) {pattern = "squeeze", runs = "xla", reason = "no Tessera op in it: jax.squeeze", flops = 0 : i64, bytes = 1152 : i64, seconds = 1.152000e-07 : f64} : (tensor<1x3x3x4x4xf32>) -> tensor<3x3x4x4xf32> {
+      %247 = jax.squeeze %246 {params = "dimensions=(0,)"} : (tensor<1x3x3x4x4xf32>) -> tensor<3x3x4x4xf32>
+      tessera.schedule.yield %247 : tensor<3x3x4x4xf32>
     }
-    %248 = tessera.schedule.xla(%249 = %245) {pattern = "squeeze", runs = "xla", reason = "no Tessera op in it: jax.squeeze", flops = 0 : i64, bytes = 1152 : i64, seconds = 1.152000e-07 : f64} : (tensor<1x3x3x4x4xf32>) -> tensor<3x3x4x4xf32> {
-      %250 = jax.squeeze %249 {params = "dimensions=(0,)"} : (tensor<1x3x3x4x4xf32>) -> tensor<3x3x4x4xf32>
-      tessera.schedule.yield %250 : tensor<3x3x4x4xf32>
+    %248 = tessera.schedule.xla(%249 = %237) {pattern = "slice", runs = "xla", reason = "no Tessera op in it: jax.slice", flops = 0 : i64, bytes = 1728 : i64, seconds = 1.728000e-07 : f64} : (tensor<2x3x3x4x4xf32>) -> tensor<1x3x3x4x4xf32> {
+      %250 = jax.slice %249 {params = "start_indices=(1, 0, 0, 0, 0) limit_indices=(2, 3, 3, 4, 4)"} : (tensor<2x3x3x4x4xf32>) -> tensor<1x3x3x4x4xf32>
+      tessera.schedule.yield %250 : tensor<1x3x3x4x4xf32>
     }
-    %251 = tessera.schedule.xla(%252 = %240) {pattern = "slice", runs = "xla", reason = "no Tessera op in it: jax.slice", flops = 0 : i64, bytes = 1728 : i64, seconds = 1.728000e-07 : f64} : (tensor<2x3x3x4x4xf32>) -> tensor<1x3x3x4x4xf32> {
-      %253 = jax.slice %252 {params = "start_indices=(1, 0, 0, 0, 0) limit_indices=(2, 3, 3, 4, 4)"} : (tensor<2x3x3x4x4xf32>) -> tensor<1x3x3x4x4xf32>
-      tessera.schedule.yield %253 : tensor<1x3x3x4x4xf32>
+    %251 = tessera.schedule.xla(%252 = %248, %253 = %245) {pattern = "complex", runs = "xla", reason = "no Tessera op in it: jax.complex, jax.squeeze", flops = 144 : i64, bytes = 2304 : i64, seconds = 2.304000e-07 : f64} : (tensor<1x3x3x4x4xf32>, tensor<3x3x4x4xf32>) -> tensor<3x3x4x4xcomplex<f32>> {
+      %254 = jax.squeeze %252 {params = "dimensions=(0,)"} : (tensor<1x3x3x4x4xf32>) -> tensor<3x3x4x4xf32>
+      %255 = jax.complex %253, %254 : (tensor<3x3x4x4xf32>, tensor<3x3x4x4xf32>) -> tensor<3x3x4x4xcomplex<f32>>
+      tessera.schedule.yield %255 : tensor<3x3x4x4xcomplex<f32>>
     }
-    %254 = tessera.schedule.xla(%255 = %251, %256 = %248) {pattern = "complex", runs = "xla", reason = "no Tessera op in it: jax.complex, jax.squeeze", flops = 144 : i64, bytes = 2304 : i64, seconds = 2.304000e-07 : f64} : (tensor<1x3x3x4x4xf32>, tensor<3x3x4x4xf32>) -> tensor<3x3x4x4xcomplex<f32>> {
-      %257 = jax.squeeze %255 {params = "dimensions=(0,)"} : (tensor<1x3x3x4x4xf32>) -> tensor<3x3x4x4xf32>
-      %258 = jax.complex %256, %257 : (tensor<3x3x4x4xf32>, tensor<3x3x4x4xf32>) -> tensor<3x3x4x4xcomplex<f32>>
-      tessera.schedule.yield %258 : tensor<3x3x4x4xcomplex<f32>>
+    %256 = tessera.schedule.xla(%257 = %238) {pattern = "slice", runs = "xla", reason = "no Tessera op in it: jax.slice", flops = 0 : i64, bytes = 1728 : i64, seconds = 1.728000e-07 : f64} : (tensor<2x3x3x4x4xf32>) -> tensor<1x3x3x4x4xf32> {
+      %258 = jax.slice %257 {params = "start_indices=(0, 0, 0, 0, 0) limit_indices=(1, 3, 3, 4, 4)"} : (tensor<2x3x3x4x4xf32>) -> tensor<1x3x3x4x4xf32>
+      tessera.schedule.yield %258 : tensor<1x3x3x4x4xf32>
     }
-    %259 = tessera.schedule.xla(%260 = %241) {pattern = "slice", runs = "xla", reason = "no Tessera op in it: jax.slice", flops = 0 : i64, bytes = 1728 : i64, seconds = 1.728000e-07 : f64} : (tensor<2x3x3x4x4xf32>) -> tensor<1x3x3x4x4xf32> {
-      %261 = jax.slice %260 {params = "start_indices=(0, 0, 0, 0, 0) limit_indices=(1, 3, 3, 4, 4)"} : (tensor<2x3x3x4x4xf32>) -> tensor<1x3x3x4x4xf32>
-      tessera.schedule.yield %261 : tensor<1x3x3x4x4xf32>
+    %259 = tessera.schedule.xla(%260 = %256) {pattern = "squeeze", runs = "xla", reason = "no Tessera op in it: jax.squeeze", flops = 0 : i64, bytes = 1152 : i64, seconds = 1.152000e-07 : f64} : (tensor<1x3x3x4x4xf32>) -> tensor<3x3x4x4xf32> {
+      %261 = jax.squeeze %260 {params = "dimensions=(0,)"} : (tensor<1x3x3x4x4xf32>) -> tensor<3x3x4x4xf32>
+      tessera.schedule.yield %261 : tensor<3x3x4x4xf32>
     }
-    %262 = tessera.schedule.xla(%263 = %259) {pattern = "squeeze", runs = "xla", reason = "no Tessera op in it: jax.squeeze", flops = 0 : i64, bytes = 1152 : i64, seconds = 1.152000e-07 : f64} : (tensor<1x3x3x4x4xf32>) -> tensor<3x3x4x4xf32> {
-      %264 = jax.squeeze %263 {params = "dimensions=(0,)"} : (tensor<1x3x3x4x4xf32>) -> tensor<3x3x4x4xf32>
-      tessera.schedule.yield %264 : tensor<3x3x4x4xf32>
+    %262 = tessera.schedule.xla(%263 = %238) {pattern = "slice", runs = "xla", reason = "no Tessera op in it: jax.slice", flops = 0 : i64, bytes = 1728 : i64, seconds = 1.728000e-07 : f64} : (tensor<2x3x3x4x4xf32>) -> tensor<1x3x3x4x4xf32> {
+      %264 = jax.slice %263 {params = "start_indices=(1, 0, 0, 0, 0) limit_indices=(2, 3, 3, 4, 4)"} : (tensor<2x3x3x4x4xf32>) -> tensor<1x3x3x4x4xf32>
+      tessera.schedule.yield %264 : tensor<1x3x3x4x4xf32>
     }
-    %265 = tessera.schedule.xla(%266 = %241) {pattern = "slice", runs = "xla", reason = "no Tessera op in it: jax.slice", flops = 0 : i64, bytes = 1728 : i64, seconds = 1.728000e-07 : f64} : (tensor<2x3x3x4x4xf32>) -> tensor<1x3x3x4x4xf32> {
-      %267 = jax.slice %266 {params = "start_indices=(1, 0, 0, 0, 0) limit_indices=(2, 3, 3, 4, 4)"} : (tensor<2x3x3x4x4xf32>) -> tensor<1x3x3x4x4xf32>
-      tessera.schedule.yield %267 : tensor<1x3x3x4x4xf32>
+    %265 = tessera.schedule.xla(%266 = %262, %267 = %259) {pattern = "complex", runs = "xla", reason = "no Tessera op in it: jax.complex, jax.squeeze", flops = 144 : i64, bytes = 2304 : i64, seconds = 2.304000e-07 : f64} : (tensor<1x3x3x4x4xf32>, tensor<3x3x4x4xf32>) -> tensor<3x3x4x4xcomplex<f32>> {
+      %268 = jax.squeeze %266 {params = "dimensions=(0,)"} : (tensor<1x3x3x4x4xf32>) -> tensor<3x3x4x4xf32>
+      %269 = jax.complex %267, %268 : (tensor<3x3x4x4xf32>, tensor<3x3x4x4xf32>) -> tensor<3x3x4x4xcomplex<f32>>
+      tessera.schedule.yield %269 : tensor<3x3x4x4xcomplex<f32>>
     }
-    %268 = tessera.schedule.xla(%269 = %265, %270 = %262) {pattern = "complex", runs = "xla", reason = "no Tessera op in it: jax.complex, jax.squeeze", flops = 144 : i64, bytes = 2304 : i64, seconds = 2.304000e-07 : f64} : (tensor<1x3x3x4x4xf32>, tensor<3x3x4x4xf32>) -> tensor<3x3x4x4xcomplex<f32>> {
-      %271 = jax.squeeze %269 {params = "dimensions=(0,)"} : (tensor<1x3x3x4x4xf32>) -> tensor<3x3x4x4xf32>
-      %272 = jax.complex %270, %271 : (tensor<3x3x4x4xf32>, tensor<3x3x4x4xf32>) -> tensor<3x3x4x4xcomplex<f32>>
-      tessera.schedule.yield %272 : tensor<3x3x4x4xcomplex<f32>>
+    %270 = tessera.schedule.xla(%271 = %229) {pattern = "fft", runs = "xla", reason = "no Tessera op in it: jax.fft", flops = 15360 : i64, bytes = 4608 : i64, seconds = 4.608000e-07 : f64} : (tensor<2x4x8x8xf32>) -> tensor<2x4x8x5xcomplex<f32>> {
+      %272 = jax.fft %271 {params = "fft_type=2 fft_lengths=(8, 8)"} : (tensor<2x4x8x8xf32>) -> tensor<2x4x8x5xcomplex<f32>>
+      tessera.schedule.yield %272 : tensor<2x4x8x5xcomplex<f32>>
     }
-    %273 = tessera.schedule.xla(%274 = %232) {pattern = "fft", runs = "xla", reason = "no Tessera op in it: jax.fft", flops = 15360 : i64, bytes = 4608 : i64, seconds = 4.608000e-07 : f64} : (tensor<2x4x8x8xf32>) -> tensor<2x4x8x5xcomplex<f32>> {
-      %275 = jax.fft %274 {params = "fft_type=2 fft_lengths=(8, 8)"} : (tensor<2x4x8x8xf32>) -> tensor<2x4x8x5xcomplex<f32>>
-      tessera.schedule.yield %275 : tensor<2x4x8x5xcomplex<f32>>
+    %273 = tessera.schedule.xla(%274 = %270) {pattern = "transpose", runs = "xla", reason = "no Tessera op in it: jax.transpose", flops = 0 : i64, bytes = 5120 : i64, seconds = 5.120000e-07 : f64} : (tensor<2x4x8x5xcomplex<f32>>) -> tensor<2x8x5x4xcomplex<f32>> {
+      %275 = jax.transpose %274 {params = "permutation=(0, 2, 3, 1)"} : (tensor<2x4x8x5xcomplex<f32>>) -> tensor<2x8x5x4xcomplex<f32>>
+      tessera.schedule.yield %275 : tensor<2x8x5x4xcomplex<f32>>
     }
-    %276 = tessera.schedule.xla(%277 = %273) {pattern = "transpose", runs = "xla", reason = "no Tessera op in it: jax.transpose", flops = 0 : i64, bytes = 5120 : i64, seconds = 5.120000e-07 : f64} : (tensor<2x4x8x5xcomplex<f32>>) -> tensor<2x8x5x4xcomplex<f32>> {
-      %278 = jax.transpose %277 {params = "permutation=(0, 2, 3, 1)"} : (tensor<2x4x8x5xcomplex<f32>>) -> tensor<2x8x5x4xcomplex<f32>>
-      tessera.schedule.yield %278 : tensor<2x8x5x4xcomplex<f32>>
+    %276 = tessera.schedule.xla(%277 = %273) {pattern = "slice", runs = "xla", reason = "no Tessera op in it: jax.slice", flops = 0 : i64, bytes = 3136 : i64, seconds = 3.136000e-07 : f64} : (tensor<2x8x5x4xcomplex<f32>>) -> tensor<2x3x3x4xcomplex<f32>> {
+      %278 = jax.slice %277 {params = "start_indices=(0, 0, 0, 0) limit_indices=(2, 3, 3, 4)"} : (tensor<2x8x5x4xcomplex<f32>>) -> tensor<2x3x3x4xcomplex<f32>>
+      tessera.schedule.yield %278 : tensor<2x3x3x4xcomplex<f32>>
     }
-    %279 = tessera.schedule.xla(%280 = %276) {pattern = "slice", runs = "xla", reason = "no Tessera op in it: jax.slice", flops = 0 : i64, bytes = 3136 : i64, seconds = 3.136000e-07 : f64} : (tensor<2x8x5x4xcomplex<f32>>) -> tensor<2x3x3x4xcomplex<f32>> {
-      %281 = jax.slice %280 {params = "start_indices=(0, 0, 0, 0) limit_indices=(2, 3, 3, 4)"} : (tensor<2x8x5x4xcomplex<f32>>) -> tensor<2x3x3x4xcomplex<f32>>
-      tessera.schedule.yield %281 : tensor<2x3x3x4xcomplex<f32>>
+    %279 = tessera.schedule.xla(%280 = %251, %281 = %276) {pattern = "dot_general", runs = "xla", reason = "no Tessera op in it: jax.dot_general, jax.transpose", flops = 576 : i64, bytes = 2304 : i64, seconds = 2.304000e-07 : f64} : (tensor<3x3x4x4xcomplex<f32>>, tensor<2x3x3x4xcomplex<f32>>) -> tensor<2x3x3x4xcomplex<f32>> {
+      %282 = jax.dot_general %280, %281 {params = "dimension_numbers=(((2,), (3,)), ((0, 1), (1, 2))) preferred_element_type=complex64"} : (tensor<3x3x4x4xcomplex<f32>>, tensor<2x3x3x4xcomplex<f32>>) -> tensor<3x3x4x2xcomplex<f32>>
+      %283 = jax.transpose %282 {params = "permutation=(3, 0, 1, 2)"} : (tensor<3x3x4x2xcomplex<f32>>) -> tensor<2x3x3x4xcomplex<f32>>
+      tessera.schedule.yield %283 : tensor<2x3x3x4xcomplex<f32>>
     }
-    %282 = tessera.schedule.xla(%283 = %254, %284 = %279) {pattern = "dot_general", runs = "xla", reason = "no Tessera op in it: jax.dot_general, jax.transpose", flops = 576 : i64, bytes = 2304 : i64, seconds = 2.304000e-07 : f64} : (tensor<3x3x4x4xcomplex<f32>>, tensor<2x3x3x4xcomplex<f32>>) -> tensor<2x3x3x4xcomplex<f32>> {
-      %285 = jax.dot_general %283, %284 {params = "dimension_numbers=(((2,), (3,)), ((0, 1), (1, 2))) preferred_element_type=complex64"} : (tensor<3x3x4x4xcomplex<f32>>, tensor<2x3x3x4xcomplex<f32>>) -> tensor<3x3x4x2xcomplex<f32>>
-      %286 = jax.transpose %285 {params = "permutation=(3, 0, 1, 2)"} : (tensor<3x3x4x2xcomplex<f32>>) -> tensor<2x3x3x4xcomplex<f32>>
+    %284 = tessera.schedule.xla(%285 = %273) {pattern = "slice", runs = "xla", reason = "no Tessera op in it: jax.slice", flops = 0 : i64, bytes = 3136 : i64, seconds = 3.136000e-07 : f64} : (tensor<2x8x5x4xcomplex<f32>>) -> tensor<2x3x3x4xcomplex<f32>> {
+      %286 = jax.slice %285 {params = "start_indices=(0, 5, 0, 0) limit_indices=(2, 8, 3, 4)"} : (tensor<2x8x5x4xcomplex<f32>>) -> tensor<2x3x3x4xcomplex<f32>>
       tessera.schedule.yield %286 : tensor<2x3x3x4xcomplex<f32>>
     }
-    %287 = tessera.schedule.xla(%288 = %276) {pattern = "slice", runs = "xla", reason = "no Tessera op in it: jax.slice", flops = 0 : i64, bytes = 3136 : i64, seconds = 3.136000e-07 : f64} : (tensor<2x8x5x4xcomplex<f32>>) -> tensor<2x3x3x4xcomplex<f32>> {
-      %289 = jax.slice %288 {params = "start_indices=(0, 5, 0, 0) limit_indices=(2, 8, 3, 4)"} : (tensor<2x8x5x4xcomplex<f32>>) -> tensor<2x3x3x4xcomplex<f32>>
-      tessera.schedule.yield %289 : tensor<2x3x3x4xcomplex<f32>>
+    %287 = tessera.schedule.xla(%288 = %265, %289 = %284) {pattern = "dot_general", runs = "xla", reason = "no Tessera op in it: jax.dot_general, jax.transpose", flops = 576 : i64, bytes = 2304 : i64, seconds = 2.304000e-07 : f64} : (tensor<3x3x4x4xcomplex<f32>>, tensor<2x3x3x4xcomplex<f32>>) -> tensor<2x3x3x4xcomplex<f32>> {
+      %290 = jax.dot_general %288, %289 {params = "dimension_numbers=(((2,), (3,)), ((0, 1), (1, 2))) preferred_element_type=complex64"} : (tensor<3x3x4x4xcomplex<f32>>, tensor<2x3x3x4xcomplex<f32>>) -> tensor<3x3x4x2xcomplex<f32>>
+      %291 = jax.transpose %290 {params = "permutation=(3, 0, 1, 2)"} : (tensor<3x3x4x2xcomplex<f32>>) -> tensor<2x3x3x4xcomplex<f32>>
+      tessera.schedule.yield %291 : tensor<2x3x3x4xcomplex<f32>>
     }
-    %290 = tessera.schedule.xla(%291 = %268, %292 = %287) {pattern = "dot_general", runs = "xla", reason = "no Tessera op in it: jax.dot_general, jax.transpose", flops = 576 : i64, bytes = 2304 : i64, seconds = 2.304000e-07 : f64} : (tensor<3x3x4x4xcomplex<f32>>, tensor<2x3x3x4xcomplex<f32>>) -> tensor<2x3x3x4xcomplex<f32>> {
-      %293 = jax.dot_general %291, %292 {params = "dimension_numbers=(((2,), (3,)), ((0, 1), (1, 2))) preferred_element_type=complex64"} : (tensor<3x3x4x4xcomplex<f32>>, tensor<2x3x3x4xcomplex<f32>>) -> tensor<3x3x4x2xcomplex<f32>>
-      %294 = jax.transpose %293 {params = "permutation=(3, 0, 1, 2)"} : (tensor<3x3x4x2xcomplex<f32>>) -> tensor<2x3x3x4xcomplex<f32>>
-      tessera.schedule.yield %294 : tensor<2x3x3x4xcomplex<f32>>
+    %292 = tessera.schedule.xla(%293 = %94, %294 = %116, %295 = %279) {pattern = "scatter", runs = "xla", reason = "no Tessera op in it: jax.scatter", flops = 320 : i64, bytes = 5704 : i64, seconds = 5.704000e-07 : f64} : (tensor<2x8x5x4xcomplex<f32>>, tensor<2xi32>, tensor<2x3x3x4xcomplex<f32>>) -> tensor<2x8x5x4xcomplex<f32>> {
+      %296 = jax.scatter %293, %294, %295 {params = "dimension_numbers=ScatterDimensionNumbers(update_window_dims=(0, 1, 2, 3), inserted_window_dims=(), scatter_dims_to_operand_dims=(1, 2), … indices_are_sorted=True unique_indices=True mode=GatherScatterMode.FILL_OR_DROP"} : (tensor<2x8x5x4xcomplex<f32>>, tensor<2xi32>, tensor<2x3x3x4xcomplex<f32>>) -> tensor<2x8x5x4xcomplex<f32>>
+      tessera.schedule.yield %296 : tensor<2x8x5x4xcomplex<f32>>
     }
-    %295 = tessera.schedule.xla(%296 = %94, %297 = %116, %298 = %282) {pattern = "scatter", runs = "xla", reason = "no Tessera op in it: jax.scatter", flops = 320 : i64, bytes = 5704 : i64, seconds = 5.704000e-07 : f64} : (tensor<2x8x5x4xcomplex<f32>>, tensor<2xi32>, tensor<2x3x3x4xcomplex<f32>>) -> tensor<2x8x5x4xcomplex<f32>> {
-      %299 = jax.scatter %296, %297, %298 {params = "dimension_numbers=ScatterDimensionNumbers(update_window_dims=(0, 1, 2, 3), inserted_window_dims=(), scatter_dims_to_operand_dims=(1, 2), … indices_are_sorted=True unique_indices=True mode=GatherScatterMode.FILL_OR_DROP"} : (tensor<2x8x5x4xcomplex<f32>>, tensor<2xi32>, tensor<2x3x3x4xcomplex<f32>>) -> tensor<2x8x5x4xcomplex<f32>>
-      tessera.schedule.yield %299 : tensor<2x8x5x4xcomplex<f32>>
+    %297 = tessera.schedule.xla(%298 = %292, %299 = %124, %300 = %287) {pattern = "scatter", runs = "xla", reason = "no Tessera op in it: jax.scatter", flops = 320 : i64, bytes = 5704 : i64, seconds = 5.704000e-07 : f64} : (tensor<2x8x5x4xcomplex<f32>>, tensor<2xi32>, tensor<2x3x3x4xcomplex<f32>>) -> tensor<2x8x5x4xcomplex<f32>> {
+      %301 = jax.scatter %298, %299, %300 {params = "dimension_numbers=ScatterDimensionNumbers(update_window_dims=(0, 1, 2, 3), inserted_window_dims=(), scatter_dims_to_operand_dims=(1, 2), … indices_are_sorted=True unique_indices=True mode=GatherScatterMode.FILL_OR_DROP"} : (tensor<2x8x5x4xcomplex<f32>>, tensor<2xi32>, tensor<2x3x3x4xcomplex<f32>>) -> tensor<2x8x5x4xcomplex<f32>>
+      tessera.schedule.yield %301 : tensor<2x8x5x4xcomplex<f32>>
     }
-    %300 = tessera.schedule.xla(%301 = %295, %302 = %124, %303 = %290) {pattern = "scatter", runs = "xla", reason = "no Tessera op in it: jax.scatter", flops = 320 : i64, bytes = 5704 : i64, seconds = 5.704000e-07 : f64} : (tensor<2x8x5x4xcomplex<f32>>, tensor<2xi32>, tensor<2x3x3x4xcomplex<f32>>) -> tensor<2x8x5x4xcomplex<f32>> {
-      %304 = jax.scatter %301, %302, %303 {params = "dimension_numbers=ScatterDimensionNumbers(update_window_dims=(0, 1, 2, 3), inserted_window_dims=(), scatter_dims_to_operand_dims=(1, 2), … indices_are_sorted=True unique_indices=True mode=GatherScatterMode.FILL_OR_DROP"} : (tensor<2x8x5x4xcomplex<f32>>, tensor<2xi32>, tensor<2x3x3x4xcomplex<f32>>) -> tensor<2x8x5x4xcomplex<f32>>
-      tessera.schedule.yield %304 : tensor<2x8x5x4xcomplex<f32>>
+    %302 = tessera.schedule.xla(%303 = %297) {pattern = "transpose", runs = "xla", reason = "no Tessera op in it: jax.transpose", flops = 0 : i64, bytes = 5120 : i64, seconds = 5.120000e-07 : f64} : (tensor<2x8x5x4xcomplex<f32>>) -> tensor<2x4x8x5xcomplex<f32>> {
+      %304 = jax.transpose %303 {params = "permutation=(0, 3, 1, 2)"} : (tensor<2x8x5x4xcomplex<f32>>) -> tensor<2x4x8x5xcomplex<f32>>
+      tessera.schedule.yield %304 : tensor<2x4x8x5xcomplex<f32>>
     }
-    %305 = tessera.schedule.xla(%306 = %300) {pattern = "transpose", runs = "xla", reason = "no Tessera op in it: jax.transpose", flops = 0 : i64, bytes = 5120 : i64, seconds = 5.120000e-07 : f64} : (tensor<2x8x5x4xcomplex<f32>>) -> tensor<2x4x8x5xcomplex<f32>> {
-      %307 = jax.transpose %306 {params = "permutation=(0, 3, 1, 2)"} : (tensor<2x8x5x4xcomplex<f32>>) -> tensor<2x4x8x5xcomplex<f32>>
-      tessera.schedule.yield %307 : tensor<2x4x8x5xcomplex<f32>>
+    %305 = tessera.schedule.xla(%306 = %302) {pattern = "pad", runs = "xla", reason = "no Tessera op in it: jax.pad", flops = 0 : i64, bytes = 5128 : i64, seconds = 5.128000e-07 : f64} : (tensor<2x4x8x5xcomplex<f32>>) -> tensor<2x4x8x5xcomplex<f32>> {
+      %307 = tessera.graph.constant {value = "0j"} : () -> tensor<complex<f32>>
+      %308 = jax.pad %306, %307 {params = "padding_config=((np.int64(0), np.int64(0), 0), (np.int64(0), np.int64(0), 0), (np.int64(0), np.int64(0), 0), (np.int64(0), np.int64(0)…"} : (tensor<2x4x8x5xcomplex<f32>>, tensor<complex<f32>>) -> tensor<2x4x8x5xcomplex<f32>>
+      tessera.schedule.yield %308 : tensor<2x4x8x5xcomplex<f32>>
     }
-    %308 = tessera.schedule.xla(%309 = %305, %310 = %137) {pattern = "pad", runs = "xla", reason = "no Tessera op in it: jax.pad", flops = 0 : i64, bytes = 5128 : i64, seconds = 5.128000e-07 : f64} : (tensor<2x4x8x5xcomplex<f32>>, tensor<complex<f32>>) -> tensor<2x4x8x5xcomplex<f32>> {
-      %311 = jax.pad %309, %310 {params = "padding_config=((np.int64(0), np.int64(0), 0), (np.int64(0), np.int64(0), 0), (np.int64(0), np.int64(0), 0), (np.int64(0), np.int64(0)…"} : (tensor<2x4x8x5xcomplex<f32>>, tensor<complex<f32>>) -> tensor<2x4x8x5xcomplex<f32>>
-      tessera.schedule.yield %311 : tensor<2x4x8x5xcomplex<f32>>
+    %309 = tessera.schedule.xla(%310 = %305) {pattern = "fft", runs = "xla", reason = "no Tessera op in it: jax.fft", flops = 15360 : i64, bytes = 4608 : i64, seconds = 4.608000e-07 : f64} : (tensor<2x4x8x5xcomplex<f32>>) -> tensor<2x4x8x8xf32> {
+      %311 = jax.fft %310 {params = "fft_type=3 fft_lengths=(8, 8)"} : (tensor<2x4x8x5xcomplex<f32>>) -> tensor<2x4x8x8xf32>
+      tessera.schedule.yield %311 : tensor<2x4x8x8xf32>
     }
-    %312 = tessera.schedule.xla(%313 = %308) {pattern = "fft", runs = "xla", reason = "no Tessera op in it: jax.fft", flops = 15360 : i64, bytes = 4608 : i64, seconds = 4.608000e-07 : f64} : (tensor<2x4x8x5xcomplex<f32>>) -> tensor<2x4x8x8xf32> {
-      %314 = jax.fft %313 {params = "fft_type=3 fft_lengths=(8, 8)"} : (tensor<2x4x8x5xcomplex<f32>>) -> tensor<2x4x8x8xf32>
-      tessera.schedule.yield %314 : tensor<2x4x8x8xf32>
+    %312, %313 = tessera.schedule.fuse(%314 = %309, %315 = %228, %316 = %49) {pattern = "matmul+gelu", runs = "xla", reason = "XLA's own lowering of matmul is the fastest known", tile = array<i64: 8, 4>, flops = 8704 : i64, bytes = 14400 : i64, seconds = 1.440000e-06 : f64} : (tensor<2x4x8x8xf32>, tensor<2x8x8x4xf32>, tensor<4x4xf32>) -> (tensor<2x8x8x4xf32>, tensor<2x4x8x8xf32>) {
+      %317 = jax.transpose %314 {params = "permutation=(0, 2, 3, 1)"} : (tensor<2x4x8x8xf32>) -> tensor<2x8x8x4xf32>
+      %318 = tessera.graph.matmul %315, %316, %317 {present = [true, true, false, true], accumulate = "float32"} : (tensor<2x8x8x4xf32>, tensor<4x4xf32>, tensor<2x8x8x4xf32>) -> tensor<2x8x8x4xf32>
+      %319 = tessera.graph.gelu %318 {approximate = true} : (tensor<2x8x8x4xf32>) -> tensor<2x8x8x4xf32>
+      %320 = jax.transpose %319 {params = "permutation=(0, 3, 1, 2)"} : (tensor<2x8x8x4xf32>) -> tensor<2x4x8x8xf32>
+      tessera.schedule.yield %319, %320 : tensor<2x8x8x4xf32>, tensor<2x4x8x8xf32>
     }
-    %315, %316 = tessera.schedule.fuse(%317 = %312, %318 = %231, %319 = %49) {pattern = "matmul+gelu", runs = "xla", reason = "XLA's own lowering of matmul is the fastest known", tile = array<i64: 8, 4>, flops = 8704 : i64, bytes = 14400 : i64, seconds = 1.440000e-06 : f64} : (tensor<2x4x8x8xf32>, tensor<2x8x8x4xf32>, tensor<4x4xf32>) -> (tensor<2x8x8x4xf32>, tensor<2x4x8x8xf32>) {
-      %320 = jax.transpose %317 {params = "permutation=(0, 2, 3, 1)"} : (tensor<2x4x8x8xf32>) -> tensor<2x8x8x4xf32>
-      %321 = tessera.graph.matmul %318, %319, %320 {present = [true, true, false, true], accumulate = "float32"} : (tensor<2x8x8x4xf32>, tensor<4x4xf32>, tensor<2x8x8x4xf32>) -> tensor<2x8x8x4xf32>
-      %322 = tessera.graph.gelu %321 {approximate = true} : (tensor<2x8x8x4xf32>) -> tensor<2x8x8x4xf32>
-      %323 = jax.transpose %322 {params = "permutation=(0, 3, 1, 2)"} : (tensor<2x8x8x4xf32>) -> tensor<2x4x8x8xf32>
-      tessera.schedule.yield %322, %323 : tensor<2x8x8x4xf32>, tensor<2x4x8x8xf32>
+    %321, %322 = tessera.schedule.xla(%323 = %42) {pattern = "unstack", runs = "xla", reason = "no Tessera op in it: jax.unstack", flops = 576 : i64, bytes = 4608 : i64, seconds = 4.608000e-07 : f64} : (tensor<2x2x3x3x4x4xf32>) -> (tensor<2x3x3x4x4xf32>, tensor<2x3x3x4x4xf32>) {
+      %324, %325 = jax.unstack %323 {params = "axis=0"} : (tensor<2x2x3x3x4x4xf32>) -> (tensor<2x3x3x4x4xf32>, tensor<2x3x3x4x4xf32>)
+      tessera.schedule.yield %324, %325 : tensor<2x3x3x4x4xf32>, tensor<2x3x3x4x4xf32>
     }
-    %324, %325 = tessera.schedule.xla(%326 = %42) {pattern = "unstack", runs = "xla", reason = "no Tessera op in it: jax.unstack", flops = 576 : i64, bytes = 4608 : i64, seconds = 4.608000e-07 : f64} : (tensor<2x2x3x3x4x4xf32>) -> (tensor<2x3x3x4x4xf32>, tensor<2x3x3x4x4xf32>) {
-      %327, %328 = jax.unstack %326 {params = "axis=0"} : (tensor<2x2x3x3x4x4xf32>) -> (tensor<2x3x3x4x4xf32>, tensor<2x3x3x4x4xf32>)
-      tessera.schedule.yield %327, %328 : tensor<2x3x3x4x4xf32>, tensor<2x3x3x4x4xf32>
+    %326 = tessera.schedule.xla(%327 = %321) {pattern = "slice", runs = "xla", reason = "no Tessera op in it: jax.slice", flops = 0 : i64, bytes = 1728 : i64, seconds = 1.728000e-07 : f64} : (tensor<2x3x3x4x4xf32>) -> tensor<1x3x3x4x4xf32> {
+      %328 = jax.slice %327 {params = "start_indices=(0, 0, 0, 0, 0) limit_indices=(1, 3, 3, 4, 4)"} : (tensor<2x3x3x4x4xf32>) -> tensor<1x3x3x4x4xf32>
+      tessera.schedule.yield %328 : tensor<1x3x3x4x4xf32>
     }
-    %329 = tessera.schedule.xla(%330 = %324) {pattern = "slice", runs = "xla", reason = "no Tessera op in it: jax.slice", flops = 0 : i64, bytes = 1728 : i64, seconds = 1.728000e-07 : f64} : (tensor<2x3x3x4x4xf32>) -> tensor<1x3x3x4x4xf32> {
-      %331 = jax.slice %330 {params = "start_indices=(0, 0, 0, 0, 0) limit_indices=(1, 3, 3, 4, 4)"} : (tensor<2x3x3x4x4xf32>) -> tensor<1x3x3x4x4xf32>
-      tessera.schedule.yield %331 : tensor<1x3x3x4x4xf32>
+    %329 = tessera.schedule.xla(%330 = %326) {pattern = "squeeze", runs = "xla", reason = "no Tessera op in it: jax.squeeze", flops = 0 : i64, bytes = 1152 : i64, seconds = 1.152000e-07 : f64} : (tensor<1x3x3x4x4xf32>) -> tensor<3x3x4x4xf32> {
+      %331 = jax.squeeze %330 {params = "dimensions=(0,)"} : (tensor<1x3x3x4x4xf32>) -> tensor<3x3x4x4xf32>
+      tessera.schedule.yield %331 : tensor<3x3x4x4xf32>
     }
-    %332 = tessera.schedule.xla(%333 = %329) {pattern = "squeeze", runs = "xla", reason = "no Tessera op in it: jax.squeeze", flops = 0 : i64, bytes = 1152 : i64, seconds = 1.152000e-07 : f64} : (tensor<1x3x3x4x4xf32>) -> tensor<3x3x4x4xf32> {
-      %334 = jax.squeeze %333 {params = "dimensions=(0,)"} : (tensor<1x3x3x4x4xf32>) -> tensor<3x3x4x4xf32>
-      tessera.schedule.yield %334 : tensor<3x3x4x4xf32>
+    %332 = tessera.schedule.xla(%333 = %321) {pattern = "slice", runs = "xla", reason = "no Tessera op in it: jax.slice", flops = 0 : i64, bytes = 1728 : i64, seconds = 1.728000e-07 : f64} : (tensor<2x3x3x4x4xf32>) -> tensor<1x3x3x4x4xf32> {
+      %334 = jax.slice %333 {params = "start_indices=(1, 0, 0, 0, 0) limit_indices=(2, 3, 3, 4, 4)"} : (tensor<2x3x3x4x4xf32>) -> tensor<1x3x3x4x4xf32>
+      tessera.schedule.yield %334 : tensor<1x3x3x4x4xf32>
     }
-    %335 = tessera.schedule.xla(%336 = %324) {pattern = "slice", runs = "xla", reason = "no Tessera op in it: jax.slice", flops = 0 : i64, bytes = 1728 : i64, seconds = 1.728000e-07 : f64} : (tensor<2x3x3x4x4xf32>) -> tensor<1x3x3x4x4xf32> {
-      %337 = jax.slice %336 {params = "start_indices=(1, 0, 0, 0, 0) limit_indices=(2, 3, 3, 4, 4)"} : (tensor<2x3x3x4x4xf32>) -> tensor<1x3x3x4x4xf32>
-      tessera.schedule.yield %337 : tensor<1x3x3x4x4xf32>
+    %335 = tessera.schedule.xla(%336 = %332, %337 = %329) {pattern = "complex", runs = "xla", reason = "no Tessera op in it: jax.complex, jax.squeeze", flops = 144 : i64, bytes = 2304 : i64, seconds = 2.304000e-07 : f64} : (tensor<1x3x3x4x4xf32>, tensor<3x3x4x4xf32>) -> tensor<3x3x4x4xcomplex<f32>> {
+      %338 = jax.squeeze %336 {params = "dimensions=(0,)"} : (tensor<1x3x3x4x4xf32>) -> tensor<3x3x4x4xf32>
+      %339 = jax.complex %337, %338 : (tensor<3x3x4x4xf32>, tensor<3x3x4x4xf32>) -> tensor<3x3x4x4xcomplex<f32>>
+      tessera.schedule.yield %339 : tensor<3x3x4x4xcomplex<f32>>
     }
-    %338 = tessera.schedule.xla(%339 = %335, %340 = %332) {pattern = "complex", runs = "xla", reason = "no Tessera op in it: jax.complex, jax.squeeze", flops = 144 : i64, bytes = 2304 : i64, seconds = 2.304000e-07 : f64} : (tensor<1x3x3x4x4xf32>, tensor<3x3x4x4xf32>) -> tensor<3x3x4x4xcomplex<f32>> {
-      %341 = jax.squeeze %339 {params = "dimensions=(0,)"} : (tensor<1x3x3x4x4xf32>) -> tensor<3x3x4x4xf32>
-      %342 = jax.complex %340, %341 : (tensor<3x3x4x4xf32>, tensor<3x3x4x4xf32>) -> tensor<3x3x4x4xcomplex<f32>>
-      tessera.schedule.yield %342 : tensor<3x3x4x4xcomplex<f32>>
+    %340 = tessera.schedule.xla(%341 = %322) {pattern = "slice", runs = "xla", reason = "no Tessera op in it: jax.slice", flops = 0 : i64, bytes = 1728 : i64, seconds = 1.728000e-07 : f64} : (tensor<2x3x3x4x4xf32>) -> tensor<1x3x3x4x4xf32> {
+      %342 = jax.slice %341 {params = "start_indices=(0, 0, 0, 0, 0) limit_indices=(1, 3, 3, 4, 4)"} : (tensor<2x3x3x4x4xf32>) -> tensor<1x3x3x4x4xf32>
+      tessera.schedule.yield %342 : tensor<1x3x3x4x4xf32>
     }
-    %343 = tessera.schedule.xla(%344 = %325) {pattern = "slice", runs = "xla", reason = "no Tessera op in it: jax.slice", flops = 0 : i64, bytes = 1728 : i64, seconds = 1.728000e-07 : f64} : (tensor<2x3x3x4x4xf32>) -> tensor<1x3x3x4x4xf32> {
-      %345 = jax.slice %344 {params = "start_indices=(0, 0, 0, 0, 0) limit_indices=(1, 3, 3, 4, 4)"} : (tensor<2x3x3x4x4xf32>) -> tensor<1x3x3x4x4xf32>
-      tessera.schedule.yield %345 : tensor<1x3x3x4x4xf32>
+    %343 = tessera.schedule.xla(%344 = %340) {pattern = "squeeze", runs = "xla", reason = "no Tessera op in it: jax.squeeze", flops = 0 : i64, bytes = 1152 : i64, seconds = 1.152000e-07 : f64} : (tensor<1x3x3x4x4xf32>) -> tensor<3x3x4x4xf32> {
+      %345 = jax.squeeze %344 {params = "dimensions=(0,)"} : (tensor<1x3x3x4x4xf32>) -> tensor<3x3x4x4xf32>
+      tessera.schedule.yield %345 : tensor<3x3x4x4xf32>
     }
-    %346 = tessera.schedule.xla(%347 = %343) {pattern = "squeeze", runs = "xla", reason = "no Tessera op in it: jax.squeeze", flops = 0 : i64, bytes = 1152 : i64, seconds = 1.152000e-07 : f64} : (tensor<1x3x3x4x4xf32>) -> tensor<3x3x4x4xf32> {
-      %348 = jax.squeeze %347 {params = "dimensions=(0,)"} : (tensor<1x3x3x4x4xf32>) -> tensor<3x3x4x4xf32>
-      tessera.schedule.yield %348 : tensor<3x3x4x4xf32>
+    %346 = tessera.schedule.xla(%347 = %322) {pattern = "slice", runs = "xla", reason = "no Tessera op in it: jax.slice", flops = 0 : i64, bytes = 1728 : i64, seconds = 1.728000e-07 : f64} : (tensor<2x3x3x4x4xf32>) -> tensor<1x3x3x4x4xf32> {
+      %348 = jax.slice %347 {params = "start_indices=(1, 0, 0, 0, 0) limit_indices=(2, 3, 3, 4, 4)"} : (tensor<2x3x3x4x4xf32>) -> tensor<1x3x3x4x4xf32>
+      tessera.schedule.yield %348 : tensor<1x3x3x4x4xf32>
     }
-    %349 = tessera.schedule.xla(%350 = %325) {pattern = "slice", runs = "xla", reason = "no Tessera op in it: jax.slice", flops = 0 : i64, bytes = 1728 : i64, seconds = 1.728000e-07 : f64} : (tensor<2x3x3x4x4xf32>) -> tensor<1x3x3x4x4xf32> {
-      %351 = jax.slice %350 {params = "start_indices=(1, 0, 0, 0, 0) limit_indices=(2, 3, 3, 4, 4)"} : (tensor<2x3x3x4x4xf32>) -> tensor<1x3x3x4x4xf32>
-      tessera.schedule.yield %351 : tensor<1x3x3x4x4xf32>
+    %349 = tessera.schedule.xla(%350 = %346, %351 = %343) {pattern = "complex", runs = "xla", reason = "no Tessera op in it: jax.complex, jax.squeeze", flops = 144 : i64, bytes = 2304 : i64, seconds = 2.304000e-07 : f64} : (tensor<1x3x3x4x4xf32>, tensor<3x3x4x4xf32>) -> tensor<3x3x4x4xcomplex<f32>> {
+      %352 = jax.squeeze %350 {params = "dimensions=(0,)"} : (tensor<1x3x3x4x4xf32>) -> tensor<3x3x4x4xf32>
+      %353 = jax.complex %351, %352 : (tensor<3x3x4x4xf32>, tensor<3x3x4x4xf32>) -> tensor<3x3x4x4xcomplex<f32>>
+      tessera.schedule.yield %353 : tensor<3x3x4x4xcomplex<f32>>
     }
-    %352 = tessera.schedule.xla(%353 = %349, %354 = %346) {pattern = "complex", runs = "xla", reason = "no Tessera op in it: jax.complex, jax.squeeze", flops = 144 : i64, bytes = 2304 : i64, seconds = 2.304000e-07 : f64} : (tensor<1x3x3x4x4xf32>, tensor<3x3x4x4xf32>) -> tensor<3x3x4x4xcomplex<f32>> {
-      %355 = jax.squeeze %353 {params = "dimensions=(0,)"} : (tensor<1x3x3x4x4xf32>) -> tensor<3x3x4x4xf32>
-      %356 = jax.complex %354, %355 : (tensor<3x3x4x4xf32>, tensor<3x3x4x4xf32>) -> tensor<3x3x4x4xcomplex<f32>>
-      tessera.schedule.yield %356 : tensor<3x3x4x4xcomplex<f32>>
+    %354 = tessera.schedule.xla(%355 = %313) {pattern = "fft", runs = "xla", reason = "no Tessera op in it: jax.fft", flops = 15360 : i64, bytes = 4608 : i64, seconds = 4.608000e-07 : f64} : (tensor<2x4x8x8xf32>) -> tensor<2x4x8x5xcomplex<f32>> {
+      %356 = jax.fft %355 {params = "fft_type=2 fft_lengths=(8, 8)"} : (tensor<2x4x8x8xf32>) -> tensor<2x4x8x5xcomplex<f32>>
+      tessera.schedule.yield %356 : tensor<2x4x8x5xcomplex<f32>>
     }
-    %357 = tessera.schedule.xla(%358 = %316) {pattern = "fft", runs = "xla", reason = "no Tessera op in it: jax.fft", flops = 15360 : i64, bytes = 4608 : i64, seconds = 4.608000e-07 : f64} : (tensor<2x4x8x8xf32>) -> tensor<2x4x8x5xcomplex<f32>> {
-      %359 = jax.fft %358 {params = "fft_type=2 fft_lengths=(8, 8)"} : (tensor<2x4x8x8xf32>) -> tensor<2x4x8x5xcomplex<f32>>
-      tessera.schedule.yield %359 : tensor<2x4x8x5xcomplex<f32>>
+    %357 = tessera.schedule.xla(%358 = %354) {pattern = "transpose", runs = "xla", reason = "no Tessera op in it: jax.transpose", flops = 0 : i64, bytes = 5120 : i64, seconds = 5.120000e-07 : f64} : (tensor<2x4x8x5xcomplex<f32>>) -> tensor<2x8x5x4xcomplex<f32>> {
+      %359 = jax.transpose %358 {params = "permutation=(0, 2, 3, 1)"} : (tensor<2x4x8x5xcomplex<f32>>) -> tensor<2x8x5x4xcomplex<f32>>
+      tessera.schedule.yield %359 : tensor<2x8x5x4xcomplex<f32>>
     }
-    %360 = tessera.schedule.xla(%361 = %357) {pattern = "transpose", runs = "xla", reason = "no Tessera op in it: jax.transpose", flops = 0 : i64, bytes = 5120 : i64, seconds = 5.120000e-07 : f64} : (tensor<2x4x8x5xcomplex<f32>>) -> tensor<2x8x5x4xcomplex<f32>> {
-      %362 = jax.transpose %361 {params = "permutation=(0, 2, 3, 1)"} : (tensor<2x4x8x5xcomplex<f32>>) -> tensor<2x8x5x4xcomplex<f32>>
-      tessera.schedule.yield %362 : tensor<2x8x5x4xcomplex<f32>>
+    %360 = tessera.schedule.xla(%361 = %357) {pattern = "slice", runs = "xla", reason = "no Tessera op in it: jax.slice", flops = 0 : i64, bytes = 3136 : i64, seconds = 3.136000e-07 : f64} : (tensor<2x8x5x4xcomplex<f32>>) -> tensor<2x3x3x4xcomplex<f32>> {
+      %362 = jax.slice %361 {params = "start_indices=(0, 0, 0, 0) limit_indices=(2, 3, 3, 4)"} : (tensor<2x8x5x4xcomplex<f32>>) -> tensor<2x3x3x4xcomplex<f32>>
+      tessera.schedule.yield %362 : tensor<2x3x3x4xcomplex<f32>>
     }
-    %363 = tessera.schedule.xla(%364 = %360) {pattern = "slice", runs = "xla", reason = "no Tessera op in it: jax.slice", flops = 0 : i64, bytes = 3136 : i64, seconds = 3.136000e-07 : f64} : (tensor<2x8x5x4xcomplex<f32>>) -> tensor<2x3x3x4xcomplex<f32>> {
-      %365 = jax.slice %364 {params = "start_indices=(0, 0, 0, 0) limit_indices=(2, 3, 3, 4)"} : (tensor<2x8x5x4xcomplex<f32>>) -> tensor<2x3x3x4xcomplex<f32>>
-      tessera.schedule.yield %365 : tensor<2x3x3x4xcomplex<f32>>
+    %363 = tessera.schedule.xla(%364 = %335, %365 = %360) {pattern = "dot_general", runs = "xla", reason = "no Tessera op in it: jax.dot_general, jax.transpose", flops = 576 : i64, bytes = 2304 : i64, seconds = 2.304000e-07 : f64} : (tensor<3x3x4x4xcomplex<f32>>, tensor<2x3x3x4xcomplex<f32>>) -> tensor<2x3x3x4xcomplex<f32>> {
+      %366 = jax.dot_general %364, %365 {params = "dimension_numbers=(((2,), (3,)), ((0, 1), (1, 2))) preferred_element_type=complex64"} : (tensor<3x3x4x4xcomplex<f32>>, tensor<2x3x3x4xcomplex<f32>>) -> tensor<3x3x4x2xcomplex<f32>>
+      %367 = jax.transpose %366 {params = "permutation=(3, 0, 1, 2)"} : (tensor<3x3x4x2xcomplex<f32>>) -> tensor<2x3x3x4xcomplex<f32>>
+      tessera.schedule.yield %367 : tensor<2x3x3x4xcomplex<f32>>
     }
-    %366 = tessera.schedule.xla(%367 = %338, %368 = %363) {pattern = "dot_general", runs = "xla", reason = "no Tessera op in it: jax.dot_general, jax.transpose", flops = 576 : i64, bytes = 2304 : i64, seconds = 2.304000e-07 : f64} : (tensor<3x3x4x4xcomplex<f32>>, tensor<2x3x3x4xcomplex<f32>>) -> tensor<2x3x3x4xcomplex<f32>> {
-      %369 = jax.dot_general %367, %368 {params = "dimension_numbers=(((2,), (3,)), ((0, 1), (1, 2))) preferred_element_type=complex64"} : (tensor<3x3x4x4xcomplex<f32>>, tensor<2x3x3x4xcomplex<f32>>) -> tensor<3x3x4x2xcomplex<f32>>
-      %370 = jax.transpose %369 {params = "permutation=(3, 0, 1, 2)"} : (tensor<3x3x4x2xcomplex<f32>>) -> tensor<2x3x3x4xcomplex<f32>>
+    %368 = tessera.schedule.xla(%369 = %357) {pattern = "slice", runs = "xla", reason = "no Tessera op in it: jax.slice", flops = 0 : i64, bytes = 3136 : i64, seconds = 3.136000e-07 : f64} : (tensor<2x8x5x4xcomplex<f32>>) -> tensor<2x3x3x4xcomplex<f32>> {
+      %370 = jax.slice %369 {params = "start_indices=(0, 5, 0, 0) limit_indices=(2, 8, 3, 4)"} : (tensor<2x8x5x4xcomplex<f32>>) -> tensor<2x3x3x4xcomplex<f32>>
       tessera.schedule.yield %370 : tensor<2x3x3x4xcomplex<f32>>
     }
-    %371 = tessera.schedule.xla(%372 = %360) {pattern = "slice", runs = "xla", reason = "no Tessera op in it: jax.slice", flops = 0 : i64, bytes = 3136 : i64, seconds = 3.136000e-07 : f64} : (tensor<2x8x5x4xcomplex<f32>>) -> tensor<2x3x3x4xcomplex<f32>> {
-      %373 = jax.slice %372 {params = "start_indices=(0, 5, 0, 0) limit_indices=(2, 8, 3, 4)"} : (tensor<2x8x5x4xcomplex<f32>>) -> tensor<2x3x3x4xcomplex<f32>>
-      tessera.schedule.yield %373 : tensor<2x3x3x4xcomplex<f32>>
+    %371 = tessera.schedule.xla(%372 = %349, %373 = %368) {pattern = "dot_general", runs = "xla", reason = "no Tessera op in it: jax.dot_general, jax.transpose", flops = 576 : i64, bytes = 2304 : i64, seconds = 2.304000e-07 : f64} : (tensor<3x3x4x4xcomplex<f32>>, tensor<2x3x3x4xcomplex<f32>>) -> tensor<2x3x3x4xcomplex<f32>> {
+      %374 = jax.dot_general %372, %373 {params = "dimension_numbers=(((2,), (3,)), ((0, 1), (1, 2))) preferred_element_type=complex64"} : (tensor<3x3x4x4xcomplex<f32>>, tensor<2x3x3x4xcomplex<f32>>) -> tensor<3x3x4x2xcomplex<f32>>
+      %375 = jax.transpose %374 {params = "permutation=(3, 0, 1, 2)"} : (tensor<3x3x4x2xcomplex<f32>>) -> tensor<2x3x3x4xcomplex<f32>>
+      tessera.schedule.yield %375 : tensor<2x3x3x4xcomplex<f32>>
     }
-    %374 = tessera.schedule.xla(%375 = %352, %376 = %371) {pattern = "dot_general", runs = "xla", reason = "no Tessera op in it: jax.dot_general, jax.transpose", flops = 576 : i64, bytes = 2304 : i64, seconds = 2.304000e-07 : f64} : (tensor<3x3x4x4xcomplex<f32>>, tensor<2x3x3x4xcomplex<f32>>) -> tensor<2x3x3x4xcomplex<f32>> {
-      %377 = jax.dot_general %375, %376 {params = "dimension_numbers=(((2,), (3,)), ((0, 1), (1, 2))) preferred_element_type=complex64"} : (tensor<3x3x4x4xcomplex<f32>>, tensor<2x3x3x4xcomplex<f32>>) -> tensor<3x3x4x2xcomplex<f32>>
-      %378 = jax.transpose %377 {params = "permutation=(3, 0, 1, 2)"} : (tensor<3x3x4x2xcomplex<f32>>) -> tensor<2x3x3x4xcomplex<f32>>
-      tessera.schedule.yield %378 : tensor<2x3x3x4xcomplex<f32>>
+    %376 = tessera.schedule.xla(%377 = %94, %378 = %116, %379 = %363) {pattern = "scatter", runs = "xla", reason = "no Tessera op in it: jax.scatter", flops = 320 : i64, bytes = 5704 : i64, seconds = 5.704000e-07 : f64} : (tensor<2x8x5x4xcomplex<f32>>, tensor<2xi32>, tensor<2x3x3x4xcomplex<f32>>) -> tensor<2x8x5x4xcomplex<f32>> {
+      %380 = jax.scatter %377, %378, %379 {params = "dimension_numbers=ScatterDimensionNumbers(update_window_dims=(0, 1, 2, 3), inserted_window_dims=(), scatter_dims_to_operand_dims=(1, 2), … indices_are_sorted=True unique_indices=True mode=GatherScatterMode.FILL_OR_DROP"} : (tensor<2x8x5x4xcomplex<f32>>, tensor<2xi32>, tensor<2x3x3x4xcomplex<f32>>) -> tensor<2x8x5x4xcomplex<f32>>
+      tessera.schedule.yield %380 : tensor<2x8x5x4xcomplex<f32>>
     }
-    %379 = tessera.schedule.xla(%380 = %94, %381 = %116, %382 = %366) {pattern = "scatter", runs = "xla", reason = "no Tessera op in it: jax.scatter", flops = 320 : i64, bytes = 5704 : i64, seconds = 5.704000e-07 : f64} : (tensor<2x8x5x4xcomplex<f32>>, tensor<2xi32>, tensor<2x3x3x4xcomplex<f32>>) -> tensor<2x8x5x4xcomplex<f32>> {
-      %383 = jax.scatter %380, %381, %382 {params = "dimension_numbers=ScatterDimensionNumbers(update_window_dims=(0, 1, 2, 3), inserted_window_dims=(), scatter_dims_to_operand_dims=(1, 2), … indices_are_sorted=True unique_indices=True mode=GatherScatterMode.FILL_OR_DROP"} : (tensor<2x8x5x4xcomplex<f32>>, tensor<2xi32>, tensor<2x3x3x4xcomplex<f32>>) -> tensor<2x8x5x4xcomplex<f32>>
-      tessera.schedule.yield %383 : tensor<2x8x5x4xcomplex<f32>>
+    %381 = tessera.schedule.xla(%382 = %376, %383 = %124, %384 = %371) {pattern = "scatter", runs = "xla", reason = "no Tessera op in it: jax.scatter", flops = 320 : i64, bytes = 5704 : i64, seconds = 5.704000e-07 : f64} : (tensor<2x8x5x4xcomplex<f32>>, tensor<2xi32>, tensor<2x3x3x4xcomplex<f32>>) -> tensor<2x8x5x4xcomplex<f32>> {
+      %385 = jax.scatter %382, %383, %384 {params = "dimension_numbers=ScatterDimensionNumbers(update_window_dims=(0, 1, 2, 3), inserted_window_dims=(), scatter_dims_to_operand_dims=(1, 2), … indices_are_sorted=True unique_indices=True mode=GatherScatterMode.FILL_OR_DROP"} : (tensor<2x8x5x4xcomplex<f32>>, tensor<2xi32>, tensor<2x3x3x4xcomplex<f32>>) -> tensor<2x8x5x4xcomplex<f32>>
+      tessera.schedule.yield %385 : tensor<2x8x5x4xcomplex<f32>>
     }
-    %384 = tessera.schedule.xla(%385 = %379, %386 = %124, %387 = %374) {pattern = "scatter", runs = "xla", reason = "no Tessera op in it: jax.scatter", flops = 320 : i64, bytes = 5704 : i64, seconds = 5.704000e-07 : f64} : (tensor<2x8x5x4xcomplex<f32>>, tensor<2xi32>, tensor<2x3x3x4xcomplex<f32>>) -> tensor<2x8x5x4xcomplex<f32>> {
-      %388 = jax.scatter %385, %386, %387 {params = "dimension_numbers=ScatterDimensionNumbers(update_window_dims=(0, 1, 2, 3), inserted_window_dims=(), scatter_dims_to_operand_dims=(1, 2), … indices_are_sorted=True unique_indices=True mode=GatherScatterMode.FILL_OR_DROP"} : (tensor<2x8x5x4xcomplex<f32>>, tensor<2xi32>, tensor<2x3x3x4xcomplex<f32>>) -> tensor<2x8x5x4xcomplex<f32>>
-      tessera.schedule.yield %388 : tensor<2x8x5x4xcomplex<f32>>
+    %386 = tessera.schedule.xla(%387 = %381) {pattern = "transpose", runs = "xla", reason = "no Tessera op in it: jax.transpose", flops = 0 : i64, bytes = 5120 : i64, seconds = 5.120000e-07 : f64} : (tensor<2x8x5x4xcomplex<f32>>) -> tensor<2x4x8x5xcomplex<f32>> {
+      %388 = jax.transpose %387 {params = "permutation=(0, 3, 1, 2)"} : (tensor<2x8x5x4xcomplex<f32>>) -> tensor<2x4x8x5xcomplex<f32>>
+      tessera.schedule.yield %388 : tensor<2x4x8x5xcomplex<f32>>
     }
-    %389 = tessera.schedule.xla(%390 = %384) {pattern = "transpose", runs = "xla", reason = "no Tessera op in it: jax.transpose", flops = 0 : i64, bytes = 5120 : i64, seconds = 5.120000e-07 : f64} : (tensor<2x8x5x4xcomplex<f32>>) -> tensor<2x4x8x5xcomplex<f32>> {
-      %391 = jax.transpose %390 {params = "permutation=(0, 3, 1, 2)"} : (tensor<2x8x5x4xcomplex<f32>>) -> tensor<2x4x8x5xcomplex<f32>>
-      tessera.schedule.yield %391 : tensor<2x4x8x5xcomplex<f32>>
+    %389 = tessera.schedule.xla(%390 = %386) {pattern = "pad", runs = "xla", reason = "no Tessera op in it: jax.pad", flops = 0 : i64, bytes = 5128 : i64, seconds = 5.128000e-07 : f64} : (tensor<2x4x8x5xcomplex<f32>>) -> tensor<2x4x8x5xcomplex<f32>> {
+      %391 = tessera.graph.constant {value = "0j"} : () -> tensor<complex<f32>>
+      %392 = jax.pad %390, %391 {params = "padding_config=((np.int64(0), np.int64(0), 0), (np.int64(0), np.int64(0), 0), (np.int64(0), np.int64(0), 0), (np.int64(0), np.int64(0)…"} : (tensor<2x4x8x5xcomplex<f32>>, tensor<complex<f32>>) -> tensor<2x4x8x5xcomplex<f32>>
+      tessera.schedule.yield %392 : tensor<2x4x8x5xcomplex<f32>>
     }
-    %392 = tessera.schedule.xla(%393 = %389, %394 = %137) {pattern = "pad", runs = "xla", reason = "no Tessera op in it: jax.pad", flops = 0 : i64, bytes = 5128 : i64, seconds = 5.128000e-07 : f64} : (tensor<2x4x8x5xcomplex<f32>>, tensor<complex<f32>>) -> tensor<2x4x8x5xcomplex<f32>> {
-      %395 = jax.pad %393, %394 {params = "padding_config=((np.int64(0), np.int64(0), 0), (np.int64(0), np.int64(0), 0), (np.int64(0), np.int64(0), 0), (np.int64(0), np.int64(0)…"} : (tensor<2x4x8x5xcomplex<f32>>, tensor<complex<f32>>) -> tensor<2x4x8x5xcomplex<f32>>
-      tessera.schedule.yield %395 : tensor<2x4x8x5xcomplex<f32>>
+    %393 = tessera.schedule.xla(%394 = %389) {pattern = "fft", runs = "xla", reason = "no Tessera op in it: jax.fft", flops = 15360 : i64, bytes = 4608 : i64, seconds = 4.608000e-07 : f64} : (tensor<2x4x8x5xcomplex<f32>>) -> tensor<2x4x8x8xf32> {
+      %395 = jax.fft %394 {params = "fft_type=3 fft_lengths=(8, 8)"} : (tensor<2x4x8x5xcomplex<f32>>) -> tensor<2x4x8x8xf32>
+      tessera.schedule.yield %395 : tensor<2x4x8x8xf32>
     }
-    %396 = tessera.schedule.xla(%397 = %392) {pattern = "fft", runs = "xla", reason = "no Tessera op in it: jax.fft", flops = 15360 : i64, bytes = 4608 : i64, seconds = 4.608000e-07 : f64} : (tensor<2x4x8x5xcomplex<f32>>) -> tensor<2x4x8x8xf32> {
-      %398 = jax.fft %397 {params = "fft_type=3 fft_lengths=(8, 8)"} : (tensor<2x4x8x5xcomplex<f32>>) -> tensor<2x4x8x8xf32>
-      tessera.schedule.yield %398 : tensor<2x4x8x8xf32>
+    %396 = tessera.schedule.fuse(%397 = %393, %398 = %312, %399 = %50) {pattern = "matmul+gelu", runs = "xla", reason = "XLA's own lowering of matmul is the fastest known", tile = array<i64: 8, 4>, flops = 8704 : i64, bytes = 10304 : i64, seconds = 1.030400e-06 : f64} : (tensor<2x4x8x8xf32>, tensor<2x8x8x4xf32>, tensor<4x4xf32>) -> tensor<2x8x8x4xf32> {
+      %400 = jax.transpose %397 {params = "permutation=(0, 2, 3, 1)"} : (tensor<2x4x8x8xf32>) -> tensor<2x8x8x4xf32>
+      %401 = tessera.graph.matmul %398, %399, %400 {present = [true, true, false, true], accumulate = "float32"} : (tensor<2x8x8x4xf32>, tensor<4x4xf32>, tensor<2x8x8x4xf32>) -> tensor<2x8x8x4xf32>
+      %402 = tessera.graph.gelu %401 {approximate = true} : (tensor<2x8x8x4xf32>) -> tensor<2x8x8x4xf32>
+      tessera.schedule.yield %402 : tensor<2x8x8x4xf32>
     }
-    %399 = tessera.schedule.fuse(%400 = %396, %401 = %315, %402 = %50) {pattern = "matmul+gelu", runs = "xla", reason = "XLA's own lowering of matmul is the fastest known", tile = array<i64: 8, 4>, flops = 8704 : i64, bytes = 10304 : i64, seconds = 1.030400e-06 : f64} : (tensor<2x4x8x8xf32>, tensor<2x8x8x4xf32>, tensor<4x4xf32>) -> tensor<2x8x8x4xf32> {
-      %403 = jax.transpose %400 {params = "permutation=(0, 2, 3, 1)"} : (tensor<2x4x8x8xf32>) -> tensor<2x8x8x4xf32>
-      %404 = tessera.graph.matmul %401, %402, %403 {present = [true, true, false, true], accumulate = "float32"} : (tensor<2x8x8x4xf32>, tensor<4x4xf32>, tensor<2x8x8x4xf32>) -> tensor<2x8x8x4xf32>
-      %405 = tessera.graph.gelu %404 {approximate = true} : (tensor<2x8x8x4xf32>) -> tensor<2x8x8x4xf32>
-      tessera.schedule.yield %405 : tensor<2x8x8x4xf32>
+    %403 = tessera.schedule.xla(%404 = %396, %params.project_1 = %params.project, %field_2 = %field) {pattern = "dot_general+integer_pow+sub+integer_pow", runs = "xla", reason = "no Tessera op in it: jax.dot_general, jax.integer_pow, jax.sub", flops = 1408 : i64, bytes = 3088 : i64, seconds = 3.088000e-07 : f64} : (tensor<2x8x8x4xf32>, tensor<4x1xf32>, tensor<2x8x8x1xf32>) -> tensor<2x8x8x1xf32> {
+      %405 = jax.dot_general %404, %params.project_1 {params = "dimension_numbers=(((3,), (0,)), ((), ())) preferred_element_type=float32"} : (tensor<2x8x8x4xf32>, tensor<4x1xf32>) -> tensor<2x8x8x1xf32>
+      %406 = jax.integer_pow %field_2 {params = "y=2"} : (tensor<2x8x8x1xf32>) -> tensor<2x8x8x1xf32>
+      %407 = jax.sub %405, %406 : (tensor<2x8x8x1xf32>, tensor<2x8x8x1xf32>) -> tensor<2x8x8x1xf32>
+      %408 = jax.integer_pow %407 {params = "y=2"} : (tensor<2x8x8x1xf32>) -> tensor<2x8x8x1xf32>
+      tessera.schedule.yield %408 : tensor<2x8x8x1xf32>
     }
-    %406 = tessera.schedule.xla(%407 = %399, %params.project_1 = %params.project, %field_2 = %field) {pattern = "dot_general+integer_pow+sub+integer_pow", runs = "xla", reason = "no Tessera op in it: jax.dot_general, jax.integer_pow, jax.sub", flops = 1408 : i64, bytes = 3088 : i64, seconds = 3.088000e-07 : f64} : (tensor<2x8x8x4xf32>, tensor<4x1xf32>, tensor<2x8x8x1xf32>) -> tensor<2x8x8x1xf32> {
-      %408 = jax.dot_general %407, %params.project_1 {params = "dimension_numbers=(((3,), (0,)), ((), ())) preferred_element_type=float32"} : (tensor<2x8x8x4xf32>, tensor<4x1xf32>) -> tensor<2x8x8x1xf32>
-      %409 = jax.integer_pow %field_2 {params = "y=2"} : (tensor<2x8x8x1xf32>) -> tensor<2x8x8x1xf32>
-      %410 = jax.sub %408, %409 : (tensor<2x8x8x1xf32>, tensor<2x8x8x1xf32>) -> tensor<2x8x8x1xf32>
-      %411 = jax.integer_pow %410 {params = "y=2"} : (tensor<2x8x8x1xf32>) -> tensor<2x8x8x1xf32>
-      tessera.schedule.yield %411 : tensor<2x8x8x1xf32>
+    %409 = tessera.schedule.xla(%410 = %403) {pattern = "reduce_sum", runs = "xla", reason = "no Tessera op in it: jax.reduce_sum", flops = 128 : i64, bytes = 516 : i64, seconds = 5.160000e-08 : f64} : (tensor<2x8x8x1xf32>) -> tensor<f32> {
+      %411 = jax.reduce_sum %410 {params = "axes=(0, 1, 2, 3)"} : (tensor<2x8x8x1xf32>) -> tensor<f32>
+      tessera.schedule.yield %411 : tensor<f32>
     }
-    %412 = tessera.schedule.xla(%413 = %406) {pattern = "reduce_sum", runs = "xla", reason = "no Tessera op in it: jax.reduce_sum", flops = 128 : i64, bytes = 516 : i64, seconds = 5.160000e-08 : f64} : (tensor<2x8x8x1xf32>) -> tensor<f32> {
-      %414 = jax.reduce_sum %413 {params = "axes=(0, 1, 2, 3)"} : (tensor<2x8x8x1xf32>) -> tensor<f32>
-      tessera.schedule.yield %414 : tensor<f32>
+    %412 = tessera.schedule.xla(%field_3 = %field, %413 = %409) {pattern = "integer_pow+reduce_sum+div+sqrt", runs = "xla", reason = "no Tessera op in it: jax.div, jax.integer_pow, jax.reduce_sum, jax.sqrt", flops = 258 : i64, bytes = 520 : i64, seconds = 5.200000e-08 : f64} : (tensor<2x8x8x1xf32>, tensor<f32>) -> tensor<f32> {
+      %414 = jax.integer_pow %field_3 {params = "y=4"} : (tensor<2x8x8x1xf32>) -> tensor<2x8x8x1xf32>
+      %415 = jax.reduce_sum %414 {params = "axes=(0, 1, 2, 3)"} : (tensor<2x8x8x1xf32>) -> tensor<f32>
+      %416 = jax.div %413, %415 : (tensor<f32>, tensor<f32>) -> tensor<f32>
+      %417 = jax.sqrt %416 : (tensor<f32>) -> tensor<f32>
+      tessera.schedule.yield %417 : tensor<f32>
     }
-    %415 = tessera.schedule.xla(%field_3 = %field, %416 = %412) {pattern = "integer_pow+reduce_sum+div+sqrt", runs = "xla", reason = "no Tessera op in it: jax.div, jax.integer_pow, jax.reduce_sum, jax.sqrt", flops = 258 : i64, bytes = 520 : i64, seconds = 5.200000e-08 : f64} : (tensor<2x8x8x1xf32>, tensor<f32>) -> tensor<f32> {
-      %417 = jax.integer_pow %field_3 {params = "y=4"} : (tensor<2x8x8x1xf32>) -> tensor<2x8x8x1xf32>
-      %418 = jax.reduce_sum %417 {params = "axes=(0, 1, 2, 3)"} : (tensor<2x8x8x1xf32>) -> tensor<f32>
-      %419 = jax.div %416, %418 : (tensor<f32>, tensor<f32>) -> tensor<f32>
-      %420 = jax.sqrt %419 : (tensor<f32>) -> tensor<f32>
-      tessera.schedule.yield %420 : tensor<f32>
-    }
-    tessera.graph.return %415 : tensor<f32>
+    tessera.graph.return %412 : tensor<f32>
   }
 }
