@@ -46,7 +46,16 @@ from tessera.view.explanation import Explanation, explanation
 P = ParamSpec("P")
 R = TypeVar("R")
 
-LEVELS = ("jaxpr", "captured", "graph", "schedule", "tile", "stablehlo", "hlo", *tile_to_target.LEVELS)
+LEVELS = (
+    "jaxpr",
+    "captured",
+    "graph",
+    "schedule",
+    "tile",
+    "stablehlo",
+    "hlo",
+    *tile_to_target.LEVELS,
+)
 # The device a level is for where no target is named and JAX's own is a CPU.
 TARGETS = dict.fromkeys(tile_to_target.LEVELS, "cuda") | {"amdgcn": "rocm"}
 
@@ -158,8 +167,12 @@ class Compiled(Generic[P, R]):
             "schedule": to_text(plan.schedule),
         }[level]
 
-    def _lowered_text(self, level: str, structure: Structure, types: Any, target: str | None) -> str:
-        program = self if target == self._target else Compiled(self._function, target, [*self._static])
+    def _lowered_text(
+        self, level: str, structure: Structure, types: Any, target: str | None
+    ) -> str:
+        program = (
+            self if target == self._target else Compiled(self._function, target, [*self._static])
+        )
         platforms = _platforms(target, level)
         with compat.lowering_on(None if platforms is None else peaks.device(target).kind):
             lowered = program._jitted.trace(structure, *types).lower(lowering_platforms=platforms)
@@ -395,7 +408,9 @@ def explain(
 
 def _kernel_of(group: Group, platform: str) -> JaxprEqn | None:
     """Returns the equation of a group that runs as its tile program, None for one that does not."""
-    return equation_of(group, platform) if group.runs is not None and group.runs.data == TILE else None
+    return (
+        equation_of(group, platform) if group.runs is not None and group.runs.data == TILE else None
+    )
 
 
 def _with_statics(result: Structure, arrays: Sequence[Any]) -> Any:

@@ -74,7 +74,7 @@ def _products() -> Iterator[Timed]:
         {"tile": (m, n), "inner": k, "warps": w, "depth": s}
         for m, n, k, w, s in (
             (128, 256, 64, 8, 3), (128, 256, 64, 8, 4), (128, 128, 64, 8, 3), (128, 128, 64, 4, 4),
-            (256, 128, 64, 8, 3), (64, 256, 64, 4, 4), (128, 128, 128, 8, 2), (64, 128, 64, 4, 4),
+            (256, 128, 64, 8, 3), (64, 128, 64, 4, 4),
         )
     )  # fmt: skip
     for n in (1024, 4096, 8192):
@@ -85,6 +85,9 @@ def _products() -> Iterator[Timed]:
             return (jax.nn.gelu(y + bias, approximate=False) + residual).astype(a.dtype)
 
         ways = {"xla": plain, "tile": case.run("tile")}
+        gradients = {name: _backward(way) for name, way in ways.items()}
+        name = f"matmul+bias+gelu+residual {n}^3 forward+backward"
+        yield Timed(name, "bfloat16", case.make, gradients, 6.0 * n**3, "matmul grad", case.statics)
         yield Timed(
             f"matmul+bias+gelu+residual {n}^3", "bfloat16", case.make, ways, 2.0 * n**3, "matmul",
             case.statics, tunes, "matmul",
@@ -97,7 +100,7 @@ def _rows() -> Iterator[Timed]:
             plain = PLAIN[case.op]
             tunes = tuple(
                 {"tile": (r, shape[1]), "warps": w}
-                for r, w in ((1, 2), (1, 4), (1, 8), (1, 16), (2, 4), (2, 8), (4, 4), (4, 8))
+                for r, w in ((1, 2), (1, 4), (1, 8), (1, 16), (2, 4), (4, 4), (4, 8))
                 if r * shape[1] <= 2**15
             )
             size = f"{shape[0]}x{shape[1]}"
@@ -126,17 +129,20 @@ def _rows() -> Iterator[Timed]:
 
 def _attentions() -> Iterator[Timed]:
     sizes = (
-        Attention(4, 16, 1, 2048, 2048, 64, {"causal": True}),
         Attention(2, 16, 1, 4096, 4096, 128, {"causal": True}),
-        Attention(1, 16, 1, 8192, 8192, 128, {"causal": True}),
+        Attention(4, 16, 1, 2048, 2048, 64, {"causal": True}),
         Attention(2, 16, 1, 4096, 4096, 128),
         Attention(2, 4, 4, 4096, 4096, 128, {"causal": True}),
+        Attention(1, 16, 1, 8192, 8192, 128, {"causal": True}),
+        Attention(8, 16, 1, 512, 512, 64, {"causal": True}),
+        Attention(8, 16, 1, 256, 256, 64, {"causal": True}),
     )
+    yield from _wide_attention(Attention(4, 16, 1, 2048, 2048, 64, {"causal": True}))
     tunes = tuple(
         {"tile": (q, None), "inner": k, "warps": w, "depth": s}
         for q, k, w, s in (
             (128, 64, 4, 3), (128, 64, 8, 3), (128, 128, 8, 2), (128, 128, 8, 3), (64, 64, 4, 3),
-            (64, 128, 4, 2), (128, 64, 4, 2), (128, 64, 8, 2), (64, 64, 4, 2), (128, 32, 4, 4),
+            (128, 64, 8, 2), (128, 32, 4, 4),
         )
     )  # fmt: skip
     for size in sizes:
@@ -162,6 +168,15 @@ def _attentions() -> Iterator[Timed]:
             "attention grad",
             {**case.statics},
         )
+
+
+def _wide_attention(size: Attention) -> Iterator[Timed]:
+    """Yields attention in float32, which XLA multiplies in TF32."""
+    (case,) = attention(size, "float32")
+    ways = {"xla": case.run("reference"), "tile": case.run("tile")}
+    name = f"attention {case.label} float32"
+    flops = cost_of_attention(size, backward=False)
+    yield Timed(name, "float32", case.make, ways, flops, "attention", {**case.statics})
 
 
 def _plain_softmax(x: Any) -> Any:

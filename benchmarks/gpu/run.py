@@ -91,7 +91,7 @@ def as_markdown(report: dict[str, Any]) -> str:
         "",
         "Microseconds per application, medians of seven rounds, candidates in turn. A ratio is the peer's "
         "time over the tile program's: above 1 the tile program is faster. `tile` runs the default "
-        "configuration, `tuned` the fastest of those tried. Of the ceiling: the product's rate for those that "
+        "configuration, `tuned` the fastest of those tried. Of the ceiling: the product rate for those that "
         "count operations, the copy's for the others.",
         "",
         "| case | tile | tuned | XLA | cuDNN | torch | over XLA | over cuDNN | over torch | of the ceiling |",

@@ -260,7 +260,10 @@ class Op(Generic[P, R]):
         return decorate
 
     def def_tile(
-        self, *, platforms: tuple[str, ...], when: Callable[..., bool] = lambda *_operands, **_: True
+        self,
+        *,
+        platforms: tuple[str, ...],
+        when: Callable[..., bool] = lambda *_operands, **_: True,
     ) -> None:
         """States that the op's tile program is used on `platforms` where `when` holds, as for an algorithm.
 

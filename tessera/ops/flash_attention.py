@@ -323,8 +323,16 @@ def _mismatch(problem: str, fix: str) -> CompileError:
     return CompileError(Code.E_SHAPE_MISMATCH, f"flash_attention: {problem}.", hints=fix)
 
 
-flash_attention.def_tile(platforms=("cuda", "rocm"))
-flash_attention_bwd.def_tile(platforms=("cuda", "rocm"))
+def _tile_pays_on_gpu(q: Array, *_others: Any, **_statics: Any) -> bool:
+    """Measured on an H100, bf16, from 256 to 4096 keys: 6.5 to 19 times the speed of the whole.
+
+    Operands of 32 bits were slower (0.67 at 2048 keys): XLA multiplies them in TF32 there, the program does not.
+    """
+    return q.dtype.itemsize == 2
+
+
+flash_attention.def_tile(platforms=("cuda", "rocm"), when=_tile_pays_on_gpu)
+flash_attention_bwd.def_tile(platforms=("cuda", "rocm"), when=_tile_pays_on_gpu)
 
 
 # -- over tiles ----------------------------------------------------------------------------------------

@@ -250,7 +250,19 @@ def _invalid(problem: str) -> CompileError:
     return CompileError(Code.E_GRAPH_INVALID, f"matmul: {problem}. Signature: {matmul.dims}.")
 
 
-matmul.def_tile(platforms=("cuda", "rocm"))
+def _tile_pays(
+    A: jax.Array, B: jax.Array, *_others: Any, activation: str | None, **_statics: Any
+) -> bool:
+    """Measured on an H100, bf16, with bias, gelu and residual: 1.06, 1.24 and 1.12 times XLA's speed.
+
+    That was at 1024^3, 4096^3 and 8192^3; forward and backward 1.66 at 4096^3. Without an activation cuBLAS
+    writes the rest itself, and its products alone are faster.
+    """
+    products = A.size * B.shape[-1]
+    return activation is not None and A.dtype.itemsize == 2 and products >= 2**30
+
+
+matmul.def_tile(platforms=("cuda", "rocm"), when=_tile_pays)
 
 matmul.samples = (
     Sample((6, 5), (5, 4), None, None),

@@ -84,8 +84,9 @@ def rmsnorm_bwd(
     return dx.astype(x.dtype), jnp.sum(dy * normal, axis=rows).astype(weight.dtype)
 
 
-rmsnorm.def_tile(platforms=("cuda", "rocm"))
-rmsnorm_bwd.def_tile(platforms=("cuda", "rocm"))
+# On an H100 XLA's own kernels are as fast (0.96 to 1.06) and with the gradient faster (0.87 to 1.01).
+rmsnorm.def_tile(platforms=())
+rmsnorm_bwd.def_tile(platforms=())
 
 
 @rmsnorm_bwd.def_algorithm(

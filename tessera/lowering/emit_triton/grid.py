@@ -5,19 +5,28 @@ The last axis varies fastest. Where a dot has block rows and block columns, they
     columns →   0  8 16      programs that run at the same time share the blocks of few rows and few columns,
     rows        1  9 17      which then stay in the L2 cache
     ↓           .  .  .
+
+Where the length of a kernel's loops depends on an axis, as in causal attention, that axis varies slowest and
+from its longest programs to its shortest: what runs last is short, so no processor waits long for another.
 """
 
 import math
-from collections.abc import Iterator, Sequence
+import operator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
+from xdsl.dialects.builtin import IntegerAttr
 from xdsl.ir import BlockArgument, Operation, SSAValue
 
 from tessera.ir.attributes import integers
-from tessera.ir.tile import Dot, For, Func, Load
+from tessera.ir.tile import Dot, For, Full, Func, Load, Map
 from tessera.lowering.emit_triton.names import Names
 
 GROUP = 8  # block rows that run side by side
+ARITHMETIC: Mapping[str, Callable[[int, int], int]] = {  # of the bounds of loops
+    "add": operator.add, "div": operator.floordiv, "max": max, "min": min, "mul": operator.mul,
+    "sub": operator.sub,
+}  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -57,7 +66,14 @@ def placing(kernel: Func, names: Names, found: dict[SSAValue, str]) -> Iterator[
     yield Statement(program, "tl.program_id(0)")
     rows, columns = _shared_axes(kernel, walked)
     if not rows or not columns:
-        yield from _row_major(walked, program, names, found)
+        grown = {axis: _growth(kernel, axis) for axis in walked}
+        yield from _row_major(
+            sorted(walked, key=lambda axis: not grown[axis]), program, names, found
+        )
+        for axis in walked:
+            if grown[axis] > 0:
+                place = found[axis.place]
+                yield Statement(place, f"{axis.size - 1} - {place}")
         return
     batch = [axis for axis in walked if axis not in rows and axis not in columns]
     tiles = _count(rows) * _count(columns)
@@ -153,3 +169,29 @@ def _places_of_loads(value: SSAValue) -> set[SSAValue]:
 
 def _read_by(op: Operation) -> Sequence[SSAValue]:
     return op.indices if isinstance(op, Load) else op.operands
+
+
+def _growth(kernel: Func, axis: Axis) -> int:
+    """Returns how many more steps loops make in the last program along an axis than in the first."""
+    return _steps(kernel, {axis.place: axis.size - 1}) - _steps(kernel, {axis.place: 0})
+
+
+def _steps(kernel: Func, places: Mapping[SSAValue, int]) -> int:
+    """Returns the steps of all loops whose bounds are computed, at some places; the others are 0."""
+    total = 0
+    for op in kernel.walk():
+        if isinstance(op, For) and op.bounds:
+            bounds = [_number(bound, places) for bound in op.bounds]
+            total += max(0, bounds[-1] - (bounds[0] if len(bounds) == 2 else 0))
+    return total
+
+
+def _number(index: SSAValue, places: Mapping[SSAValue, int]) -> int:
+    """Returns an index at some places of the grid; what is no arithmetic of them counts as 0."""
+    maker = index.owner
+    if isinstance(maker, Full) and isinstance(maker.value, IntegerAttr):
+        return maker.value.value.data
+    if isinstance(maker, Map) and maker.function.data in ARITHMETIC:
+        a, b = (_number(operand, places) for operand in maker.operands)
+        return ARITHMETIC[maker.function.data](a, b)
+    return places.get(index, 0)
