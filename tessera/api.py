@@ -30,11 +30,11 @@ from tessera.core.arguments import (
     split_result,
 )
 from tessera.core.errors import Code, CompileError
+from tessera.core.garbage import collection_deferred
 from tessera.core.op import TILE
 from tessera.ir.schedule import Group
 from tessera.ir.text import fingerprint, to_text
-from tessera.lowering import tile_to_target
-from tessera.lowering import GRAPH_PASSES, SCHEDULE_PASSES, run_passes
+from tessera.lowering import GRAPH_PASSES, SCHEDULE_PASSES, run_passes, tile_to_target
 from tessera.lowering.graph_to_jaxpr import emit
 from tessera.lowering.jaxpr_to_graph import capture
 from tessera.lowering.kernels import equation_of
@@ -234,10 +234,15 @@ class Compiled(Generic[P, R]):
         self.trace_count += 1
         types = tuple(jax.typeof(x) for x in arrays)
         traced = self._trace(structure, types)
-        module, context = lower_to_schedule(traced, self._target)
-        emitted = emit(module, partial(_kernel_of, platform=context.device.platform))
+        with collection_deferred():
+            emitted = self._emitted(traced)
         found = compat.evaluate(*compat.opened(emitted), *arrays)
         return _with_statics(traced.result, found)
+
+    def _emitted(self, traced: Traced) -> compat.ClosedJaxpr:
+        # In a call of its own: the module is garbage by the time there are collections again.
+        module, context = lower_to_schedule(traced, self._target)
+        return emit(module, partial(_kernel_of, platform=context.device.platform))
 
     def _split(self, args: Sequence[Any], kwargs: Mapping[str, Any]) -> tuple[Structure, list[Any]]:
         if self._static:
@@ -286,21 +291,24 @@ class Compiled(Generic[P, R]):
 def lower_to_schedule(traced: Traced, target: str | None) -> tuple[ModuleOp, Context]:
     """Returns the Schedule module of a traced function and the context its passes have filled."""
     context = Context(peaks.device(target))
-    module = capture(traced.jaxpr, traced.name, traced.names)
-    run_passes(module, context, GRAPH_PASSES)
-    run_passes(module, context, SCHEDULE_PASSES)
+    module = _captured(traced)
+    run_passes(module, context, (*GRAPH_PASSES, *SCHEDULE_PASSES), partial(_captured, traced))
     return module, context
 
 
 def make_plan(traced: Traced, target: str | None) -> Plan:
     """Returns every level of a traced function, as they are when it is compiled."""
     context = Context(peaks.device(target))
-    module = capture(traced.jaxpr, traced.name, traced.names)
+    module = _captured(traced)
     captured = to_text(module)
-    run_passes(module, context, GRAPH_PASSES)
+    run_passes(module, context, GRAPH_PASSES, partial(_captured, traced))
     graph = to_text(module)
     run_passes(module, context, SCHEDULE_PASSES)
     return Plan(traced, captured, graph, module, tuple(context.records))
+
+
+def _captured(traced: Traced) -> ModuleOp:
+    return capture(traced.jaxpr, traced.name, traced.names)
 
 
 def compile(  # noqa: A001 - the specification's name

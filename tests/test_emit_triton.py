@@ -274,7 +274,9 @@ def test_elementwise_chains_of_low_precision(assert_computes, name, dtype):
 
 @needs_triton
 @pytest.mark.parametrize(
-    "function", [jnp.tanh, op.sigmoid, op.silu, op.gelu, op.relu, lax.erf, jnp.sign], ids=str
+    "function",
+    [jnp.tanh, op.sigmoid, op.silu, op.gelu, op.relu, lax.erf, jnp.sign],
+    ids="tanh sigmoid silu gelu relu erf sign".split(),
 )
 def test_saturating_functions_far_from_zero(interpreted, function):
     x = np.array([-np.inf, -1e30, -1e4, -100, -0.0, 0, 1e-30, 100, 1e4, 1e30, np.inf, np.nan])

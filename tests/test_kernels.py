@@ -1,4 +1,4 @@
-"""Groups that run as tile programs: closed under every transformation, on the platform they are planned for."""
+"""Groups that run as tile programs: closed under every transformation."""
 
 from functools import partial
 

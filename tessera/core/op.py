@@ -268,7 +268,7 @@ class Op(Generic[P, R]):
         """States that the op's tile program is used on `platforms` where `when` holds, as for an algorithm.
 
         The program is the compiler's (`tessera.lowering.tile_programs`). Where it cannot hold these sizes, or
-        the kernel language of the platform is not installed, the reference is used; `tessera.explain` says so.
+        the kernel language of the platform is not installed, the reference runs; `tessera.explain` says so.
         """
         self.algorithms[TILE] = Algorithm(TILE, _no_function, platforms, when, partitions=False)
 

@@ -84,7 +84,7 @@ class _Walk:
 
     def __init__(self) -> None:
         self.found: list[Finding] = []
-        self._visible: set[SSAValue] = set()
+        self._visible: set[int] = set()  # ids: values are alive here, and hash through Python
         self._level = LEVELS[-1]
 
     def _enter(self, module: ModuleOp) -> None:
@@ -99,18 +99,19 @@ class _Walk:
 
     def check(self, op: Operation) -> None:
         """Checks an op and what is inside it."""
+        visible = self._visible
         for place, operand in enumerate(op.operands):
-            if operand not in self._visible:
+            if id(operand) not in visible:
                 self._undefined(op, place, operand)
         if _was_checked(op):
             return
         try:
-            if not isinstance(
-                op, ModuleOp
-            ):  # what it would check, what is visible where, is checked here
-                op.verify(verify_nested_ops=False)
             if isinstance(op, ModuleOp):
-                self._enter(op)
+                self._enter(
+                    op
+                )  # what it would check itself, what is visible where, is checked here
+            else:
+                op.verify(verify_nested_ops=False)
             _check_level(op, self._level)
             if isinstance(op, graph.Func):
                 _check_function(op)
@@ -131,13 +132,14 @@ class _Walk:
         self._visible = outer
 
     def _check_block(self, block: Block) -> None:
-        inside: list[SSAValue] = [*block.args]
-        self._visible.update(inside)
-        for op in block.ops:
+        visible, inside = self._visible, [id(x) for x in block.args]
+        visible.update(inside)
+        for op in graph.ops_of(block):
             self.check(op)
-            inside.extend(op.results)
-            self._visible.update(op.results)
-        self._visible.difference_update(inside)
+            for result in op.results:
+                inside.append(id(result))
+                visible.add(id(result))
+        visible.difference_update(inside)
 
     def _undefined(self, op: Operation, place: int, operand: SSAValue) -> None:
         name = f" %{operand.name_hint}" if operand.name_hint else ""
@@ -146,11 +148,15 @@ class _Walk:
 
 
 def _was_checked(op: Operation) -> bool:
-    """Returns whether JAX checked an op when it traced it; what ends a block or has regions is looked at."""
-    if isinstance(op, graph.Constant):
-        return op.atom is not None
-    captured = isinstance(op, graph.Node) and op.equation is not None
-    return captured and not op.regions and op.next_op is not None
+    """Returns whether an op has nothing left to check: JAX traced it, or the group it ends looks at it.
+
+    Nodes that end a block or have regions are looked at.
+    """
+    if graph.is_node(op):
+        return op.equation is not None and not op.regions and op.next_op is not None
+    if isinstance(op, schedule.Yield):
+        return not op.regions and op.next_op is None and isinstance(op.parent_op(), schedule.Group)
+    return isinstance(op, graph.Constant) and op.atom is not None
 
 
 def _check_names(module: ModuleOp) -> None:

@@ -13,7 +13,7 @@ equation.
 
 from collections.abc import Iterator, Mapping, Sequence
 from functools import cache
-from typing import Any, ClassVar, cast
+from typing import Any, ClassVar, TypeGuard, cast
 
 from jax.extend.core import Jaxpr, JaxprEqn
 from xdsl.dialects import builtin
@@ -42,6 +42,7 @@ OP_PREFIX = "tessera.graph."
 JAX_PREFIX = "jax."
 
 EFFECTS = ("pure", "random", "movement", "state", "collective", "memory", "io")
+MOVABLE = frozenset({"pure", "random"})
 
 
 # xdsl lets the declaration of an op hold operands, results, regions and attributes only; what a captured node
@@ -95,6 +96,7 @@ class Constant(_Constant):
 
     atom: Any = None  # the Literal of a number, the array itself otherwise
     aval: Any = None
+    key: Any = None  # what tells it from others, kept once it was asked for
 
     def clone_without_regions(self, *args: Any, **kwargs: Any) -> "Constant":
         """Returns a copy that stands for the same value."""
@@ -117,7 +119,15 @@ class Node(_Node):
 
     equation: JaxprEqn | None = None
     jaxprs: Sequence[Jaxpr] = ()  # what the regions were captured from
+    key: Any = None  # what tells the function it computes from others, kept once it was asked for
     is_op: ClassVar[bool] = False
+    short_name: ClassVar[str] = "node"  # without its dialect: `matmul`, `exp`
+
+    # By identity, as every op's, but without a call into Python: sets of nodes are what passes work on.
+    __hash__ = object.__hash__
+
+    def __post_init__(self) -> None:
+        """Does nothing: no attribute of a node has a default to fill in."""
 
     def clone_without_regions(self, *args: Any, **kwargs: Any) -> "Node":
         """Returns a copy that remembers the same equation."""
@@ -131,11 +141,6 @@ class Node(_Node):
         if self.is_op and self.equation is None and registered_ops():
             check_signature(self)
 
-    @property
-    def short_name(self) -> str:
-        """The name without its dialect: `matmul`, `exp`."""
-        return self.name.removeprefix(OP_PREFIX).removeprefix(JAX_PREFIX)
-
 
 @cache
 def node_class(name: str) -> type[Node]:
@@ -144,8 +149,51 @@ def node_class(name: str) -> type[Node]:
     >>> node_class("jax.exp").name
     'jax.exp'
     """
-    fields = {"name": name, "is_op": name.startswith(OP_PREFIX), "__doc__": Node.__doc__}
-    return type("Node_" + name.replace(".", "_"), (Node,), fields)
+    fields = {
+        "name": name,
+        "short_name": name.removeprefix(OP_PREFIX).removeprefix(JAX_PREFIX),
+        "is_op": name.startswith(OP_PREFIX),
+        "__doc__": Node.__doc__,
+    }
+    found = type("Node_" + name.replace(".", "_"), (Node,), fields)
+    _NODE_CLASSES.add(found)
+    return found
+
+
+# What `node_class` has made: the classes of all nodes there are.
+_NODE_CLASSES: set[type[Any]] = set()
+
+
+def is_node(op: object) -> TypeGuard[Node]:
+    """Returns whether an op is a node, as `isinstance` would, at a tenth of its price for such a class.
+
+    >>> is_node(node_class("jax.exp").create()), is_node(Return.create())
+    (True, False)
+    """
+    return type(op) in _NODE_CLASSES
+
+
+def node_of(value: SSAValue) -> Node | None:
+    """Returns the node that made a value; None for an argument or a constant."""
+    if type(value) is not OpResult:
+        return None
+    return value.op if is_node(value.op) else None
+
+
+def constant_of(value: SSAValue) -> Constant | None:
+    """Returns the constant a value is, or None."""
+    owner = value.owner
+    return owner if type(owner) is Constant else None  # `isinstance` is slow here where it says no
+
+
+def ops_of(block: Block) -> list[Operation]:
+    """Returns the ops of a block as a list, which stays as it is while the block changes."""
+    found: list[Operation] = []
+    op = block.first_op
+    while op is not None:
+        found.append(op)
+        op = op.next_op
+    return found
 
 
 def check_signature(node: Node) -> None:
@@ -223,7 +271,7 @@ def pin(node: Node, algorithm: str) -> None:
     """Fixes the formulation a Tessera op is lowered with: the one thing a pass sets on a node it keeps."""
     assert node.equation is not None
     params = {**node.equation.params, "algorithm": algorithm}
-    node.equation = node.equation.replace(params=params)
+    node.equation, node.key = node.equation.replace(params=params), None
     node.attributes["algorithm"] = builtin.StringAttr(algorithm)
 
 
@@ -246,16 +294,16 @@ def effect_of(op: Operation) -> str:
 
 def may_move(op: Operation) -> bool:
     """Returns whether a rewrite may reorder, duplicate or remove a node."""
-    return EFFECTS.index(effect_of(op)) <= EFFECTS.index("random")
+    return effect_of(op) in MOVABLE
 
 
 def jax_type(value: SSAValue) -> Any:
     """Returns the JAX type of a value: exact where it was captured, else what its IR type says."""
     if isinstance(value, OpResult):
         owner = value.op
-        if isinstance(owner, Node) and owner.equation is not None:
+        if is_node(owner) and owner.equation is not None:
             return owner.equation.outvars[value.index].aval
-        if isinstance(owner, Constant) and owner.aval is not None:
+        if type(owner) is Constant and owner.aval is not None:
             return owner.aval
     elif isinstance(value, BlockArgument):
         jaxpr = _jaxpr_of(value.owner)
@@ -281,8 +329,8 @@ def blocks_of(function: Func) -> Iterator[Block]:
 
 def _open_blocks(block: Block) -> Iterator[Block]:
     yield block
-    for op in block.ops:
-        if isinstance(op, Node) and op.short_name in REWRITABLE:
+    for op in ops_of(block):
+        if op.regions and is_node(op) and op.short_name in REWRITABLE:
             for region in op.regions:
                 yield from _open_blocks(region.block)
 

@@ -53,36 +53,56 @@ PASSES = {step.name: step for step in (*GRAPH_PASSES, *SCHEDULE_PASSES)}
 TEXT_PASSES = ("cse", "dce", *(step.name for step in SCHEDULE_PASSES))
 
 
-def run_passes(module: ModuleOp, context: Context, passes: Iterable[Pass]) -> None:
+def run_passes(
+    module: ModuleOp,
+    context: Context,
+    passes: Iterable[Pass],
+    again: Callable[[], ModuleOp] | None = None,
+) -> None:
     """Runs passes over a module in place, verifying what each has changed.
+
+    With `again`, which makes the module anew, it is verified once, after all passes. Only if that fails are
+    they run again, over a new module and one by one, to find the pass to name.
 
     Raises the `CompileError` of a broken rule, with the name of the pass that broke it, and
     `E_GRAPH_INVALID` if `TESSERA_DUMP` names no pass.
     """
-    wanted = os.environ.get(DUMP_VARIABLE, "")
+    steps, wanted = tuple(passes), os.environ.get(DUMP_VARIABLE, "")
     if wanted not in ("", "all", *PASSES):
         raise CompileError(
             Code.E_GRAPH_INVALID,
             f"{DUMP_VARIABLE}={wanted}: there is no pass {wanted!r}.",
             hints=f"all, or one of {', '.join(PASSES)}",
         )
-    for step in passes:
-        shown = wanted in ("all", step.name)
-        before = to_text(module) if shown else ""
-        changed = step.run(module, context)
-        if shown:
-            _dump(step.name, before, to_text(module))
-        if not changed:
-            continue
-        try:
-            verify(module)
-        except CompileError as error:
-            raise CompileError(
-                error.code,
-                f"pass {step.name!r} broke the module: {error.message}",
-                hints=error.hints,
-                where=error.where,
-            ) from error
+    if again is None or wanted:
+        for step in steps:
+            _run_verified(step, module, context, shown=wanted in ("all", step.name))
+        return
+    try:
+        for step in steps:
+            step.run(module, context)
+        verify(module)
+    except Exception:  # whatever a pass makes of a module that one before it broke
+        run_passes(again(), Context(context.device, context.table), steps)
+        raise
+
+
+def _run_verified(step: Pass, module: ModuleOp, context: Context, *, shown: bool) -> None:
+    before = to_text(module) if shown else ""
+    changed = step.run(module, context)
+    if shown:
+        _dump(step.name, before, to_text(module))
+    if not changed:
+        return
+    try:
+        verify(module)
+    except CompileError as error:
+        raise CompileError(
+            error.code,
+            f"pass {step.name!r} broke the module: {error.message}",
+            hints=error.hints,
+            where=error.where,
+        ) from error
 
 
 def passes_named(names: Iterable[str]) -> list[Pass]:

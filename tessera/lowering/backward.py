@@ -12,9 +12,11 @@ is there, the forward is replaced by the op and the backward by the op's own.
 So an idiom needs no second pattern for its derivative, however it was written.
 """
 
+from collections import defaultdict
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property, lru_cache
+from itertools import islice
 from typing import Any
 
 import jax
@@ -23,7 +25,7 @@ from xdsl.ir import Block, Operation, SSAValue, Use
 from xdsl.rewriter import InsertPoint, Rewriter
 
 from tessera.core import compat
-from tessera.ir.graph import Constant, Node, Return, jax_type
+from tessera.ir.graph import Node, Return, constant_of, is_node, jax_type, node_of, ops_of
 from tessera.lowering.jaxpr_to_graph import add_equations
 from tessera.lowering.match import made_by
 from tessera.lowering.pattern import KEPT, pattern_of, with_gradients
@@ -32,6 +34,9 @@ from tessera.lowering.simplify import key_of
 
 SUMS = ("add_any", "add")  # how cotangents of a value used twice are put together
 MOST_CANDIDATES = 64  # values tried as the cotangent
+MOST_STEPS = 256  # nodes between the operands and the value of an idiom; the longest known has 40
+MOST_READERS = 256  # of one value, among which a node is looked for
+MOST_SUMS = 64  # that follow one another, through which a term of a gradient is followed
 
 
 class Surroundings:
@@ -45,42 +50,61 @@ class Surroundings:
 
     @cached_property
     def _positions(self) -> dict[Operation, int]:
-        return {op: i for i, op in enumerate(self.block.ops)}
+        return {op: i for i, op in enumerate(ops_of(self.block))}
 
     @cached_property
     def _of_constants(self) -> dict[Any, Node]:
         """The nodes that read constants alone, by what they compute."""
-        nodes = (op for op in self.block.ops if isinstance(op, Node))
-        alone = (op for op in nodes if all(isinstance(x.owner, Constant) for x in op.operands))
+        nodes = (op for op in ops_of(self.block) if is_node(op))
+        alone = (op for op in nodes if all(constant_of(x) is not None for x in op.operands))
         return {key_of(op, op.operands): op for op in alone}
+
+    @cached_property
+    def _by_name(self) -> defaultdict[str, list[Node]]:
+        found: defaultdict[str, list[Node]] = defaultdict(list)
+        for op in ops_of(self.block):
+            if is_node(op):
+                found[op.name].append(op)
+        return found
 
     def in_order(self, nodes: Collection[Node]) -> list[Node]:
         """Returns nodes of the block in program order."""
         places = self._positions
         if all(node in places for node in nodes):
             return sorted(nodes, key=places.__getitem__)
-        return [op for op in self.block.ops if isinstance(op, Node) and op in nodes]
+        return [op for op in ops_of(self.block) if is_node(op) and op in nodes]
 
     def named(self, name: str) -> list[Node]:
-        """Returns the nodes of the block with a name, in program order."""
-        return [op for op in self.block.ops if isinstance(op, Node) and op.name == name]
+        """Returns the nodes with a name that the block had first and still has, in program order."""
+        return [node for node in self._by_name[name] if node.parent is self.block]
 
     def find(self, op: Node, inputs: Sequence[SSAValue]) -> Node | None:
         """Returns the node that computes from these inputs what `op` does from its own."""
-        key = key_of(op, inputs)
-        if key is None:
-            return None
-        known = next((x for x in inputs if not isinstance(x.owner, Constant)), None)
+        known = next((x for x in inputs if constant_of(x) is None), None)
         if known is None:
-            found = self._of_constants.get(key)
-            return found if found is not None and found.parent is self.block else None
-        for use in known.uses:
+            return self._find_of_constants(key_of(op, inputs))
+        for use in islice(known.uses, MOST_READERS):
             node = use.operation
-            if not isinstance(node, Node) or node.name != op.name or node.parent is not self.block:
+            if not is_node(node) or node.name != op.name or node.parent is not self.block:
                 continue
-            if key_of(node, node.operands) == key:
+            if not _are_read(node, inputs):
+                continue  # nearly all: to make the keys would cost more
+            key = key_of(op, inputs)
+            if key is not None and key_of(node, node.operands) == key:
                 return node
         return None
+
+    def _find_of_constants(self, key: Any) -> Node | None:
+        found = None if key is None else self._of_constants.get(key)
+        return found if found is not None and found.parent is self.block else None
+
+
+def _are_read(node: Node, inputs: Sequence[SSAValue]) -> bool:
+    """Whether a node may read these inputs; of constants it is left open which."""
+    operands = tuple(node.operands)
+    return len(operands) == len(inputs) and all(
+        x is y or constant_of(y) is not None for x, y in zip(operands, inputs, strict=True)
+    )
 
 
 @dataclass(frozen=True)
@@ -144,21 +168,25 @@ def _moves(x: SSAValue) -> bool:
 
 def steps_between(value: SSAValue, operands: Sequence[SSAValue]) -> dict[Node, None]:
     """Returns the nodes between operands and a value; none if it depends on anything else."""
-    wanted = set(operands)
+    known = set(operands)
     found: dict[Node, None] = {}
 
-    def visit(x: SSAValue) -> bool:
-        if x in wanted or isinstance(x.owner, Constant):
-            return True
-        if not isinstance(x.owner, Node) or x.owner.regions:
-            return False
-        if x.owner not in found:
-            if not all(map(visit, x.owner.operands)):
-                return False
-            found[x.owner] = None
-        return True
+    def is_reached(x: SSAValue) -> bool:
+        return x in known or node_of(x) in found or constant_of(x) is not None
 
-    return found if visit(value) else {}
+    waiting = [] if is_reached(value) else [value]
+    while waiting:
+        node = node_of(waiting[-1])
+        if node is None or node.regions or len(found) + len(waiting) > MOST_STEPS:
+            return {}
+        inner = [x for x in node.operands if not is_reached(x)]
+        if inner:
+            waiting += reversed(inner)
+            continue
+        found[node] = None
+        while waiting and is_reached(waiting[-1]):
+            waiting.pop()
+    return found
 
 
 # -- looking it up -------------------------------------------------------------------------------------
@@ -188,10 +216,10 @@ def _candidates(
     for use in unknown.uses:
         first = use.operation
         others = [x for x in first.operands if x is not unknown]
-        if not isinstance(first, Node) or not all(x in known for x in others):
+        if not is_node(first) or not all(x in known for x in others):
             continue
         meeting = (
-            [other.operation for other in known[others[0]].uses]
+            [other.operation for other in islice(known[others[0]].uses, MOST_READERS)]
             if others
             else around.named(first.name)  # it meets nothing, as the cotangent of a transform does
         )
@@ -208,16 +236,27 @@ def _candidates(
 def _extend(placed: dict[SSAValue, SSAValue], pattern: Block, around: Surroundings) -> set[Node]:
     """Adds the values of a pattern whose operands are placed and that the graph computes too."""
     used: set[Node] = set()
-    for op in pattern.ops:
-        if not isinstance(op, Node) or op.results[0] in placed:
+    for op in ops_of(pattern):
+        if not is_node(op) or op.results[0] in placed:
             continue
-        # Constants are told by their value, wherever they stand.
-        if all(x in placed or isinstance(x.owner, Constant) for x in op.operands):
-            match = around.find(op, [placed.get(x, x) for x in op.operands])
-            if match is not None:
-                placed.update(zip(op.results, match.results, strict=True))
-                used.add(match)
+        inputs = _inputs(op, placed)
+        match = None if inputs is None else around.find(op, inputs)
+        if match is not None:
+            placed.update(zip(op.results, match.results, strict=True))
+            used.add(match)
     return used
+
+
+def _inputs(op: Node, placed: Mapping[SSAValue, SSAValue]) -> list[SSAValue] | None:
+    """Returns the values of the graph that an op of a pattern reads, None if one of them is not known."""
+    inputs: list[SSAValue] = []
+    for x in op.operands:
+        # A constant is told by its value, wherever it stands.
+        found = placed.get(x, None if constant_of(x) is None else x)
+        if found is None:
+            return None
+        inputs.append(found)
+    return inputs
 
 
 def _terms(value: SSAValue, placed: Mapping[SSAValue, SSAValue]) -> tuple[SSAValue, ...]:
@@ -272,16 +311,19 @@ def _end_of_sums(term: SSAValue, inside: Collection[Operation]) -> Operation | N
     """Returns the last of the sums a value goes into, one after the other; None if it goes elsewhere too."""
     end = None
     use = _use_outside(term, inside)
-    while use is not None and use.operation.name.removeprefix("jax.") in SUMS:
+    for _ in range(MOST_SUMS):
+        if use is None or use.operation.name.removeprefix("jax.") not in SUMS:
+            return end
         end = use.operation
         use = _use_outside(end.results[0], inside)
-    return end
+    return None
 
 
 def _use_outside(value: SSAValue, inside: Collection[Operation]) -> Use | None:
     """Returns the one use of a value outside the backward, or None if there is none or more."""
-    uses = [use for use in value.uses if use.operation not in inside]
-    return uses[0] if len(uses) == 1 else None
+    outside = (use for use in value.uses if use.operation not in inside)
+    first, second = next(outside, None), next(outside, None)
+    return first if second is None else None
 
 
 # -- putting the op in its place -----------------------------------------------------------------------
@@ -304,7 +346,7 @@ def _put(
     value, *gradients = add_equations(block, jaxpr, consts, [*found.operands, backward.ct])
     first = around.in_order(backward.nodes)[0]
     late: set[SSAValue] = {backward.ct}
-    for op in tuple(block.ops):
+    for op in ops_of(block):
         is_late = any(x in late for x in op.operands)
         late.update(op.results if is_late else ())
         op.detach()

@@ -123,6 +123,8 @@ def _op_choice(node: Node, context: Context) -> Choice:
         name = name.removesuffix(suffix)
     if node.short_name.endswith("_tangent"):
         return Choice("xla", "the tangent map of an op, linear")
+    if name == "kernel":
+        return Choice("xla", "planned by the compiled function it is a group of")
     op = registered_op(name)
     measured = context.table.get(signature_of(node, context.device.platform))
     if measured is not None:

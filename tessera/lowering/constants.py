@@ -15,10 +15,11 @@ from jax.extend.core import Literal
 from xdsl.ir import BlockArgument, OpResult, SSAValue
 
 from tessera.core import compat
-from tessera.ir.graph import Constant, Node, jax_type
+from tessera.ir.graph import Constant, Node, constant_of, jax_type, node_of
 from tessera.lowering.match import param, shape
 
 LARGEST = 2**26  # elements of an array looked at
+MOST_STEPS = 128  # that make a value; a mask takes up to 30
 OPENED = ("checkpoint", "remat2", "jit")  # their regions' arguments are their operands, one by one
 
 
@@ -32,9 +33,13 @@ def constant_value(value: SSAValue) -> np.ndarray | None:
     >>> constant_value(function_of(module).block.last_op.operands[0])
     array([[0., 1., 2.]], dtype=float32)
     """
-    if not _depends_on_nothing(value, {}):
+    order = _computed_from_constants(value)
+    if order is None:
         return None
-    return _evaluate(value, {})
+    known: dict[SSAValue, np.ndarray] = {}
+    for step in order:
+        known[step] = _compute(step, known)
+    return known[order[-1]]
 
 
 def constant_number(value: SSAValue) -> float | None:
@@ -45,17 +50,40 @@ def constant_number(value: SSAValue) -> float | None:
     return float(found.reshape(()))
 
 
-def _depends_on_nothing(value: SSAValue, known: dict[SSAValue, bool]) -> bool:
+def _computed_from_constants(value: SSAValue) -> list[SSAValue] | None:
+    """Returns the values that lead to one, each after its operands and that one last.
+
+    Returns None if an input is among them, a step that is not evaluated here, or more than `MOST_STEPS`.
+    """
     value = _outside(value)
-    if value not in known:
-        known[value] = _is_held(value) or _is_made_here(value, known)
-    return known[value]
+    if not _is_held(value) and not _is_step(value):
+        return None  # nearly all values
+    order: dict[SSAValue, None] = {}
+    waiting = [value]
+    while waiting:
+        value = waiting[-1]
+        new = [x for x in _read_by(value) if x not in order]
+        if value in order or not new:
+            order[waiting.pop()] = None
+        elif len(waiting) + len(order) > MOST_STEPS or not all(
+            _is_held(x) or _is_step(x) for x in new
+        ):
+            return None
+        else:
+            waiting += new
+    return list(order)
+
+
+def _read_by(value: SSAValue) -> list[SSAValue]:
+    node = node_of(value)
+    return [] if node is None else [_outside(x) for x in node.operands]
 
 
 def _is_held(value: SSAValue) -> bool:
-    if not isinstance(value, OpResult) or not isinstance(value.op, Constant):
+    constant = constant_of(value)
+    if constant is None:
         return False
-    atom = value.op.atom
+    atom = constant.atom
     held = atom.val if isinstance(atom, Literal) else atom
     if isinstance(held, Tracer) or held is None:
         return False
@@ -68,15 +96,11 @@ def _is_plain(dtype: Any) -> bool:
     return not jnp.issubdtype(dtype, jax.dtypes.extended)
 
 
-def _is_made_here(value: SSAValue, known: dict[SSAValue, bool]) -> bool:
-    if not isinstance(value, OpResult) or not isinstance(value.op, Node):
+def _is_step(value: SSAValue) -> bool:
+    node = node_of(value)
+    if node is None or (node.name not in STEPS and node.name not in ELEMENTWISE):
         return False
-    node = value.op
-    if not all(isinstance(n, int) for n in shape(value)):
-        return False
-    if node.name not in STEPS and node.name not in ELEMENTWISE:
-        return False
-    return all(_depends_on_nothing(x, known) for x in node.operands)
+    return all(isinstance(n, int) for n in shape(value))
 
 
 def _outside(value: SSAValue) -> SSAValue:
@@ -98,21 +122,14 @@ def _scan_constants(scan: Node) -> int:
     return compat.scan_constants(scan.equation)
 
 
-def _evaluate(value: SSAValue, known: dict[SSAValue, np.ndarray]) -> np.ndarray:
-    value = _outside(value)
-    if value not in known:
-        known[value] = _compute(value, known)
-    return known[value]
-
-
-def _compute(value: SSAValue, known: dict[SSAValue, np.ndarray]) -> np.ndarray:
+def _compute(value: SSAValue, known: Mapping[SSAValue, np.ndarray]) -> np.ndarray:
     assert isinstance(value, OpResult)
     op = value.op
     if isinstance(op, Constant):
         held = op.atom.val if isinstance(op.atom, Literal) else op.atom
         return _uniform(np.asarray(held, jax_type(value).dtype))
     assert isinstance(op, Node)
-    operands = [_evaluate(x, known) for x in op.operands]
+    operands = [known[_outside(x)] for x in op.operands]
     if op.name in STEPS:
         return STEPS[op.name](op, operands)
     with np.errstate(all="ignore"):

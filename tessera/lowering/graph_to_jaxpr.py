@@ -16,7 +16,6 @@ from tessera.core.errors import Code, CompileError
 from tessera.ir.graph import REWRITABLE, Constant, Node, Return, function_of, jax_type
 from tessera.ir.schedule import Group, Yield
 
-
 # Makes one equation of a group, or leaves it to be opened.
 Whole = Callable[[Group], JaxprEqn | None]
 

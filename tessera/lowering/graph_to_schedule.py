@@ -24,7 +24,18 @@ from xdsl.dialects.builtin import ModuleOp
 from xdsl.ir import Block, Operation, OpResult, SSAValue
 
 from tessera.ir import schedule
-from tessera.ir.graph import Constant, Node, blocks_of, effect_of, function_of, may_move
+from tessera.ir.graph import (
+    Constant,
+    Node,
+    blocks_of,
+    constant_of,
+    effect_of,
+    function_of,
+    is_node,
+    may_move,
+    node_of,
+    ops_of,
+)
 from tessera.lowering.rule import Context
 
 # Primitives that read and write each element once, in any order.
@@ -46,6 +57,12 @@ PRODUCTS = frozenset("dot_general conv_general_dilated ragged_dot ragged_dot_gen
 ELEMENTWISE_OPS = frozenset(
     "gelu silu relu tanh sigmoid sin cos logic_and logic_or logic_xor logic_not".split()
 )
+KINDS = {
+    **dict.fromkeys(ELEMENTWISE, "elementwise"),
+    **dict.fromkeys(VIEWS, "view"),
+    **dict.fromkeys(PRODUCTS, "product"),
+    **dict.fromkeys(REDUCTIONS, "reduction"),
+}
 COLLECTIVES = {
     "psum": "all_reduce",
     "psum2": "all_reduce",
@@ -72,10 +89,17 @@ class _Draft:
     anchor: Node | None = None
     closed: bool = False  # nothing may join
     members: set[Operation] = field(default_factory=set[Operation])
+    read_outside: int = 0  # operands of other nodes that are results of these
 
     def add(self, node: Node) -> None:
         self.nodes.append(node)
         self.members.add(node)
+        self.read_outside += sum(1 for result in node.results for _ in result.uses)
+        self.read_outside -= self.reads_of(node)
+
+    def reads_of(self, node: Node) -> int:
+        """Returns how many operands of a node are results of this group."""
+        return sum(x.owner in self.members for x in node.operands)
 
 
 def group(module: ModuleOp, context: Context) -> bool:
@@ -87,8 +111,8 @@ def group(module: ModuleOp, context: Context) -> bool:
         assert end is not None
         for draft in drafts:
             block.insert_op_before(_group_op(draft), end)
-        for op in tuple(block.ops):
-            if isinstance(op, Constant) and not op.result.uses:
+        for op in ops_of(block):
+            if isinstance(op, Constant) and op.result.first_use is None:
                 op.detach()
                 op.erase()
     module.attributes["level"] = builtin.StringAttr("schedule")
@@ -102,15 +126,7 @@ def kind_of(node: Node) -> str:
         return "elementwise" if name in ELEMENTWISE_OPS else "op"
     if node.regions or not may_move(node) or effect_of(node) == "random":
         return "other"
-    for kind, names in (
-        ("elementwise", ELEMENTWISE),
-        ("view", VIEWS),
-        ("product", PRODUCTS),
-        ("reduction", REDUCTIONS),
-    ):
-        if name in names:
-            return kind
-    return "other"
+    return KINDS.get(name, "other")
 
 
 # -- forming groups ------------------------------------------------------------------------------------
@@ -120,8 +136,8 @@ def _draft(block: Block) -> list[_Draft]:
     drafts: list[_Draft] = []
     home: dict[Operation, _Draft] = {}
     waiting: set[Operation] = set()  # made of inputs only: it goes where its reader goes
-    for op in block.ops:
-        if not isinstance(op, Node):
+    for op in ops_of(block):
+        if not is_node(op):
             continue
         kind = kind_of(op)
         draft = _newest(op, home)
@@ -141,16 +157,25 @@ def _draft(block: Block) -> list[_Draft]:
 
 def _has_one_reader(node: Node) -> bool:
     readers = {use.operation for result in node.results for use in result.uses}
-    return len(readers) == 1 and isinstance(readers.pop(), Node)
+    return len(readers) == 1 and is_node(readers.pop())
 
 
-def _waited_for(node: Node, waiting: set[Operation]) -> Iterator[Node]:
-    """Yields the nodes a reader brings along, each after what it reads."""
-    for x in node.operands:
-        if isinstance(x.owner, Node) and x.owner in waiting:
-            waiting.remove(x.owner)
-            yield from _waited_for(x.owner, waiting)
-            yield x.owner
+def _waited_for(node: Node, waiting: set[Operation]) -> list[Node]:
+    """Returns the nodes a reader brings along, each after what it reads, and lets them wait no longer."""
+    last_first: list[Node] = []
+    brought = _makers(node, waiting)
+    while brought:
+        maker = brought.pop()
+        waiting.remove(maker)
+        last_first.append(maker)
+        brought += _makers(maker, waiting)
+    return last_first[::-1]
+
+
+def _makers(node: Node, among: set[Operation]) -> list[Node]:
+    """Returns the nodes among some that make the operands of a node, each once."""
+    makers = dict.fromkeys(node_of(x) for x in node.operands)
+    return [maker for maker in makers if maker is not None and maker in among]
 
 
 def _newest(node: Node, home: dict[Operation, _Draft]) -> _Draft | None:
@@ -165,7 +190,9 @@ def _joins(node: Node, kind: str, draft: _Draft) -> bool:
         return True
     if draft.anchor is not None:
         return kind == "reduction" and _over_same_rows(draft.anchor, node)
-    return _reads_all_of(node, draft)
+    return draft.read_outside == draft.reads_of(
+        node
+    )  # nobody else reads it: it is the node's prologue
 
 
 def _over_same_rows(one: Node, other: Node) -> bool:
@@ -179,16 +206,6 @@ def _over_same_rows(one: Node, other: Node) -> bool:
 
 def _shape(kind: Any) -> Any:
     return kind.get_shape() if isinstance(kind, builtin.TensorType) else None
-
-
-def _reads_all_of(node: Node, draft: _Draft) -> bool:
-    """Whether a group has no reader but itself and this node: then it is the node's prologue."""
-    return all(
-        use.operation is node or use.operation in draft.members
-        for member in draft.nodes
-        for result in member.results
-        for use in result.uses
-    )
 
 
 # -- building the group ops ----------------------------------------------------------------------------
@@ -218,21 +235,22 @@ def _group_op(draft: _Draft) -> schedule.Group:
 def _inputs(draft: _Draft) -> Iterator[SSAValue]:
     for node in draft.nodes:
         for x in node.operands:
-            if x.owner not in draft.members and not isinstance(x.owner, Constant):
+            if x.owner not in draft.members and constant_of(x) is None:
                 yield x
 
 
 def _localise(body: Block, inner: dict[SSAValue, Any]) -> None:
     """Makes nodes of a body read its arguments, and copies of the constants they need."""
-    for node in tuple(body.ops):
+    for node in ops_of(body):
         for place, x in enumerate(node.operands):
-            if isinstance(x.owner, Constant) and x not in inner:
-                copy = x.owner.clone()
+            replaced, constant = inner.get(x), constant_of(x)
+            if replaced is None and constant is not None:
+                copy = constant.clone()
                 assert body.first_op is not None
                 body.insert_op_before(copy, body.first_op)
-                inner[x] = copy.results[0]
-            if x in inner:
-                node.operands[place] = inner[x]
+                replaced = inner[x] = copy.results[0]
+            if replaced is not None:
+                node.operands[place] = replaced
 
 
 def _is_read_outside(result: SSAValue, draft: _Draft) -> bool:

@@ -43,6 +43,7 @@ from tessera.ir.graph import (
 from tessera.ir.types import type_of
 
 LONGEST = 120  # characters of a parameter shown in the text
+KERNEL = f"{PREFIX}kernel"  # a group of a function compiled before, which is planned anew in this one
 
 # Parameters that say nothing of what is computed; several differ between versions of JAX.
 BOOKKEEPING = frozenset(
@@ -118,14 +119,15 @@ class _Importer:
 
         def read(atom: Any) -> SSAValue:
             if isinstance(atom, Literal):
-                return self._constant((repr(atom.val), atom.aval), atom, atom.aval)
+                return self._constant(_number_key(atom), atom, atom.aval)
             return values[atom]
 
         for equation in jaxpr.eqns:
             equation = _placed(equation, caller)
             operands = [read(atom) for atom in equation.invars]
-            if self._opens(equation):
-                inner, inner_consts = compat.opened(equation.params["jaxpr"])
+            called = self._opened(equation)
+            if called is not None:
+                inner, inner_consts = compat.opened(called)
                 results: Sequence[SSAValue] = self.run(inner, inner_consts, operands, equation)
             else:
                 node = make_node(equation, operands)
@@ -134,10 +136,15 @@ class _Importer:
             values.update(zip(equation.outvars, results, strict=True))
         return [read(atom) for atom in jaxpr.outvars]
 
-    def _opens(self, equation: JaxprEqn) -> bool:
-        if not compat.is_plain_call(equation):
-            return False
-        return self._may_close or not compat.opened(equation.params["jaxpr"])[1]
+    def _opened(self, equation: JaxprEqn) -> Any:
+        """Returns the jaxpr whose equations stand for a call, or None for what is a node of its own."""
+        if equation.primitive.name == KERNEL:
+            called = equation.params["body"].reference
+        elif compat.is_plain_call(equation):
+            called = equation.params["jaxpr"]
+        else:
+            return None
+        return called if self._may_close or not compat.opened(called)[1] else None
 
     def _constant(self, key: Any, atom: Any, aval: Any) -> SSAValue:
         if key not in self._constants:
@@ -145,6 +152,12 @@ class _Importer:
             self._block.add_op(op)
             self._constants[key] = op.result
         return self._constants[key]
+
+
+def _number_key(literal: Literal) -> Any:
+    """Returns what tells the number of a literal from others; its bits, as 0.0 equals -0.0."""
+    held: Any = literal.val
+    return type(held), np.asarray(held).tobytes(), literal.aval
 
 
 def make_node(equation: JaxprEqn, operands: Sequence[SSAValue]) -> Node:
@@ -206,23 +219,27 @@ def _statics(equation: JaxprEqn) -> dict[str, Attribute]:
 
 
 def _parameters(equation: JaxprEqn) -> dict[str, Attribute]:
-    hidden = (*REWRITABLE.get(equation.primitive.name, ()), *SHOWN.get(equation.primitive.name, ()))
+    name = equation.primitive.name
+    hidden = (*REWRITABLE.get(name, ()), *SHOWN.get(name, ()))
     shown = [
         f"{key}={_shown(value)}"
         for key, value in equation.params.items()
-        if key not in hidden
+        if not (value is None or value is False or _is_empty(value))
+        and key not in hidden
         and key not in BOOKKEEPING
-        and not (value is None or value is False or _is_empty(value))
     ]
-    if equation.primitive.name in SHOWN:
+    if name in SHOWN:
         shown.insert(0, f"name={compat.function_name(next(_called(equation)))}")
     return {"params": builtin.StringAttr(" ".join(shown))} if shown else {}
+
+
+FLAGS = {flag: builtin.BoolAttr.from_bool(flag) for flag in (False, True)}
 
 
 def attribute_of(value: Any) -> Attribute:
     """Returns a static argument as an attribute; what MLIR has no form for is text."""
     if isinstance(value, bool):
-        return builtin.BoolAttr.from_bool(value)
+        return FLAGS[value]
     if isinstance(value, int):
         return builtin.IntegerAttr(value, 64)
     if isinstance(value, float):
@@ -286,8 +303,11 @@ def _identifier(text: str) -> str:
 
 
 def _effect(equation: JaxprEqn, regions: Sequence[Region]) -> str:
-    inside = [effect_of(op) for region in regions for op in region.block.ops]
-    return max([_own_effect(equation, bool(regions)), *inside], key=EFFECTS.index)
+    own = _own_effect(equation, bool(regions))
+    if not regions:
+        return own
+    inside = {effect_of(op) for region in regions for op in region.block.ops}
+    return max((own, *inside), key=EFFECTS.index)
 
 
 def _own_effect(equation: JaxprEqn, opened: bool) -> str:
@@ -308,5 +328,8 @@ def _is_state(effect: Any) -> bool:
 
 
 def _touches_references(equation: JaxprEqn) -> bool:
-    atoms = (*equation.invars, *equation.outvars)
-    return any(not isinstance(a.aval, ShapedArray) for a in atoms)
+    return any(
+        type(atom.aval) is not ShapedArray and not isinstance(atom.aval, ShapedArray)
+        for atoms in (equation.invars, equation.outvars)
+        for atom in atoms
+    )

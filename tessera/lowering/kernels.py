@@ -69,7 +69,7 @@ class Kernels:
 
     def __call__(self, *inputs: jax.Array) -> list[jax.Array]:
         """Runs the kernels and returns the results of the group."""
-        values = dict(enumerate((*inputs, *self.closed_over)))
+        values: dict[int, Any] = dict(enumerate((*inputs, *self.closed_over)))
         first = len(values)
         for program, call in self._calls:
             read = len(program.arrays) - len(program.written)

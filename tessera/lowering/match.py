@@ -1,20 +1,28 @@
-"""Reading a graph backwards: what made a value, seen through the steps that only rearrange it."""
+"""Reading a graph backwards: what made a value, seen through the steps that only rearrange it.
+
+A rule asks about every node of its roots, so what it asks looks back a bounded number of steps: over a
+program of any length its work is linear, and no walk needs a stack as deep as the program.
+"""
 
 from collections.abc import Sequence
+from functools import lru_cache
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 from jax.extend.core import Literal
-from xdsl.ir import OpResult, SSAValue
+from xdsl.ir import SSAValue
 
-from tessera.ir.graph import JAX_PREFIX, Constant, Node, jax_type
+from tessera.ir.graph import Node, constant_of, jax_type, node_of
 
 # Steps that change neither a value's elements nor their order, beside the axes of size 1 and repetition.
 VIEWS = frozenset(
     {"broadcast_in_dim", "reshape", "squeeze", "expand_dims", "stop_gradient", "copy"}
 )
+NUMBER_VIEWS = VIEWS | {"convert_element_type"}  # behind which a number is still one number
+MOST_VIEWS = 32  # steps looked through in a row; an idiom has a handful between two of its nodes
+KEPT = 256  # dtypes that were asked about
 
 
 def made_by(value: SSAValue, *names: str) -> Node | None:
@@ -22,28 +30,29 @@ def made_by(value: SSAValue, *names: str) -> Node | None:
 
     For Tessera ops give the full name, `tessera.graph.softmax`.
     """
-    if not isinstance(value, OpResult) or not isinstance(value.op, Node):
+    node = node_of(value)
+    if node is None:
         return None
-    node = value.op
-    short = node.name.removeprefix(JAX_PREFIX)
-    return node if short in names else None
+    return node if (node.name if node.is_op else node.short_name) in names else None
 
 
 def through(value: SSAValue, names: frozenset[str] = VIEWS) -> SSAValue:
-    """Returns the value seen behind steps of these names."""
-    node = made_by(value, *names)
-    while node is not None:
+    """Returns the value seen behind steps of these names, `MOST_VIEWS` of them at most."""
+    for _ in range(MOST_VIEWS):
+        node = node_of(value)
+        if node is None or node.is_op or node.short_name not in names:
+            break
         value = node.operands[0]
-        node = made_by(value, *names)
     return value
 
 
 def number(value: SSAValue) -> float | None:
     """Returns the number a value is a constant (or a broadcast) of, or None if it is not one."""
-    value = through(value, VIEWS | {"convert_element_type"})
-    if not isinstance(value, OpResult) or not isinstance(value.op, Constant):
+    value = through(value, NUMBER_VIEWS)
+    constant = constant_of(value)
+    if constant is None:
         return None
-    atom = value.op.atom
+    atom = constant.atom
     held = atom.val if isinstance(atom, Literal) else atom
     if held is None or isinstance(held, jax.Array) or np.shape(held) != ():
         return None
@@ -84,7 +93,7 @@ def param(node: Node, name: str) -> Any:
 
 def shape(value: SSAValue) -> tuple[Any, ...]:
     """Returns the shape of a value."""
-    return tuple(jax_type(value).shape)
+    return jax_type(value).shape
 
 
 def dtype(value: SSAValue) -> Any:
@@ -92,25 +101,41 @@ def dtype(value: SSAValue) -> Any:
     return jax_type(value).dtype
 
 
+@lru_cache(KEPT)
+def is_floating(of: Any) -> bool:
+    """Returns whether a dtype is one of real floating-point numbers.
+
+    >>> is_floating(jnp.dtype("bfloat16")), is_floating(jnp.dtype("complex64"))
+    (True, False)
+    """
+    return bool(jnp.issubdtype(of, jnp.floating))
+
+
 def nodes_between(node: Node, x: SSAValue, *others: SSAValue) -> list[Node]:
-    """Returns the nodes that lead from x to a node, the node included, without looking behind `others`."""
+    """Returns the nodes that lead from x to a node, the node included, without looking behind `others`.
+
+    They come in an order in which each stands after what it reads.
+    """
     depends: dict[SSAValue, bool] = {**dict.fromkeys(others, False), x: True}
     found: list[Node] = []
-
-    def visit(value: SSAValue) -> bool:
+    waiting: list[SSAValue] = [node.results[0]]
+    while waiting:
+        value = waiting[-1]
+        owner = node_of(value)
+        unknown = [] if owner is None else [v for v in owner.operands if v not in depends]
+        if value not in depends and unknown:
+            waiting += reversed(unknown)
+            continue
+        waiting.pop()
         if value not in depends:
-            owner = value.owner
-            depends[value] = False
-            if isinstance(owner, Node) and True in [visit(v) for v in owner.operands]:
-                depends[value] = True
+            depends[value] = owner is not None and any(depends[v] for v in owner.operands)
+            if owner is not None and depends[value]:
                 found.append(owner)
-        return depends[value]
-
-    visit(node.results[0])
     return found
 
 
 def are_read_elsewhere(inside: Sequence[Node], node: Node) -> bool:
     """Returns whether a node outside reads a result of one of `inside` other than `node`."""
+    members = set(inside)
     results = [r for inner in inside if inner is not node for r in inner.results]
-    return any(use.operation not in inside for r in results for use in r.uses)
+    return any(use.operation not in members for r in results for use in r.uses)

@@ -4,7 +4,7 @@ The steps that compute a value from operands are put together into a function, f
 JAX differentiates it. Two layers of a model have the same steps, so they share the block.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
@@ -14,7 +14,7 @@ from jax.extend.core import JaxprEqn, Literal, Var
 from xdsl.ir import Block, SSAValue
 
 from tessera.core import compat
-from tessera.ir.graph import Constant, Node, Return, jax_type
+from tessera.ir.graph import Node, Return, constant_of, jax_type
 from tessera.ir.types import type_of
 from tessera.lowering.jaxpr_to_graph import add_equations
 from tessera.lowering.simplify import constant_key, fold_block, merge_block, prune_block
@@ -66,15 +66,17 @@ def pattern_of(
 
 def _step(node: Node, places: dict[SSAValue, Source]) -> Step:
     assert node.equation is not None
-    sources = tuple(
-        ("constant", constant_key(x.owner), x.owner.atom, x.owner.aval)
-        if isinstance(x.owner, Constant)
-        else places[x]
-        for x in node.operands
-    )
+    sources = tuple(_source(x, places) for x in node.operands)
     told = tuple(source[:2] if source[0] == "constant" else source for source in sources)
     params = tuple(sorted(node.equation.params.items()))
     return Step(node.equation, sources, (node.equation.primitive, params, told))
+
+
+def _source(value: SSAValue, places: Mapping[SSAValue, Source]) -> Source:
+    constant = constant_of(value)
+    if constant is None:
+        return places[value]
+    return ("constant", constant_key(constant), constant.atom, constant.aval)
 
 
 @lru_cache(KEPT)

@@ -16,7 +16,7 @@ from xdsl.rewriter import InsertPoint, Rewriter
 
 from tessera.core import compat
 from tessera.core.errors import Code, CompileError
-from tessera.ir.graph import Node, blocks_of, function_of, jax_type
+from tessera.ir.graph import Node, blocks_of, function_of, is_node, jax_type, ops_of
 from tessera.lowering.backward import Surroundings, replace_with_backward, steps_between
 from tessera.lowering.jaxpr_to_graph import add_equations
 from tessera.lowering.rule import (
@@ -46,8 +46,8 @@ def apply_rule(rule: Rule, module: ModuleOp, context: Context) -> bool:
     before = len(context.records)
     for block in blocks_of(function_of(module)):
         around = Surroundings(block)
-        for op in tuple(block.ops):
-            if not isinstance(op, Node) or op.name not in rule.roots or op.parent is None:
+        for op in ops_of(block):
+            if op.name not in rule.roots or not is_node(op) or op.parent is None:
                 continue
             if op.equation is None:
                 continue  # text does not say enough to rewrite by
@@ -95,7 +95,7 @@ def replace(found: Replacement, anchor: Node) -> None:
     jaxpr, consts = compat.opened(_trace(found, anchor))
     block = Block()
     (result,) = add_equations(block, jaxpr, consts, found.operands)
-    for op in tuple(block.ops):
+    for op in ops_of(block):
         op.detach()
         attribute_to(op, anchor)
         Rewriter.insert_op(op, InsertPoint.before(anchor))

@@ -10,7 +10,17 @@ from xdsl.dialects.builtin import ModuleOp
 from xdsl.ir import Block, Operation, SSAValue
 from xdsl.rewriter import InsertPoint, Rewriter
 
-from tessera.ir.graph import Constant, Node, blocks_of, effect_of, function_of, jax_type
+from tessera.ir.graph import (
+    Constant,
+    Node,
+    blocks_of,
+    constant_of,
+    effect_of,
+    function_of,
+    is_node,
+    jax_type,
+    ops_of,
+)
 from tessera.lowering.jaxpr_to_graph import make_constant
 from tessera.lowering.match import made_by, number, param
 from tessera.lowering.rule import Context, erase_if_dead
@@ -48,13 +58,14 @@ def _over_blocks(change: Callable[[Block], bool], module: ModuleOp) -> bool:
 def fold_block(block: Block) -> bool:
     """Folds the nodes of one block; returns whether there was one to fold."""
     changed = False
-    for op in tuple(block.ops):
-        if not isinstance(op, Node) or op.equation is None or op.name not in IDENTITIES:
+    for op in ops_of(block):
+        identity = IDENTITIES.get(op.name)
+        if identity is None or not is_node(op) or op.equation is None:
             continue
         if op.name == "jax.convert_element_type" and _retyped(op):
             changed = True
             continue
-        same = IDENTITIES[op.name](op)
+        same = identity(op)
         if same is not None and jax_type(same) == jax_type(op.results[0]):
             op.results[0].replace_all_uses_with(same)
             erase_if_dead(op)
@@ -64,9 +75,9 @@ def fold_block(block: Block) -> bool:
 
 def _retyped(op: Node) -> bool:
     """Replaces the cast of a number to a float, or to a strong type of its own dtype, by that number."""
-    constant = op.operands[0].owner
+    constant = constant_of(op.operands[0])
     wanted = jax_type(op.results[0])
-    if not isinstance(constant, Constant) or not isinstance(constant.atom, Literal):
+    if constant is None or not isinstance(constant.atom, Literal):
         return False
     given = constant.aval
     exact = given.dtype == wanted.dtype or _becomes_float(given.dtype, wanted.dtype)
@@ -136,8 +147,8 @@ IDENTITIES: Mapping[str, Callable[[Node], SSAValue | None]] = {
 def prune_block(block: Block) -> bool:
     """Removes the dead nodes of one block; returns whether there was one."""
     changed = False
-    for op in reversed(tuple(block.ops)):
-        if isinstance(op, Node | Constant) and op.parent is not None:
+    for op in reversed(ops_of(block)):
+        if op.parent is not None and (is_node(op) or isinstance(op, Constant)):
             erase_if_dead(op)
             changed = changed or op.parent is None
     return changed
@@ -147,7 +158,7 @@ def merge_block(block: Block) -> bool:
     """Merges the equal nodes of one block; returns whether there were any."""
     changed = False
     first: dict[Any, Operation] = {}
-    for op in tuple(block.ops):
+    for op in ops_of(block):
         key = key_of(op, op.operands)
         if key is None:
             continue
@@ -164,28 +175,40 @@ def merge_block(block: Block) -> bool:
 
 def key_of(op: Operation, inputs: Iterable[SSAValue]) -> Any:
     """Returns what tells a pure node that reads these inputs from others, None if it may not be merged."""
-    if isinstance(op, Constant):
-        return constant_key(op)
-    if not isinstance(op, Node) or op.regions or effect_of(op) != "pure":
-        return None
-    operands = tuple(map(_identity, inputs))
-    if op.equation is None:
-        return (op.name, operands, tuple(sorted(op.attributes.items())), tuple(op.result_types))
-    key = (op.name, operands, tuple(sorted(op.equation.params.items())), op.equation.ctx)
+    if not is_node(op):
+        return constant_key(op) if isinstance(op, Constant) else None
+    if op.key is None:
+        op.key = _key_of_function(op)
+    return (op.key, *map(_identity, inputs)) if op.key is not UNLIKE_ANY else None
+
+
+UNLIKE_ANY = ("unlike any",)  # the key of a node that may not be merged
+
+
+def _key_of_function(node: Node) -> Any:
+    """Returns what tells the function a node computes from others, whatever it reads."""
+    if node.regions or effect_of(node) != "pure":
+        return UNLIKE_ANY
+    if node.equation is None:
+        return (node.name, tuple(sorted(node.attributes.items())), tuple(node.result_types))
+    key = (node.name, tuple(sorted(node.equation.params.items())), node.equation.ctx)
     try:
         hash(key)
     except TypeError:
-        return None
+        return UNLIKE_ANY
     return key
 
 
 def _identity(value: SSAValue) -> Any:
     """Returns what tells a value from others; equal constants are one value."""
-    return constant_key(value.owner) if isinstance(value.owner, Constant) else id(value)
+    constant = constant_of(value)
+    return id(value) if constant is None else constant_key(constant)
 
 
 def constant_key(op: Constant) -> Any:
     """Returns what tells a constant from others: a number's value, an array's identity, and the type."""
-    held = op.atom
-    name = repr(np.asarray(held.val).item()) if isinstance(held, Literal) else id(held)
-    return ("constant", name, op.aval, None if held is not None else id(op))
+    if op.key is None:
+        held = op.atom
+        name = repr(np.asarray(held.val).item()) if isinstance(held, Literal) else id(held)
+        op.key = ("constant", name, op.aval, None if held is not None else id(op))
+    return op.key

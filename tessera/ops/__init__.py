@@ -1,6 +1,6 @@
 """The operators: one file each. `tessera.op` is this module."""
 
-from tessera.core.op import set_tile_programs
+from tessera.core import op as _op
 from tessera.ops.cross_entropy import cross_entropy as cross_entropy
 from tessera.ops.flash_attention import flash_attention as flash_attention
 from tessera.ops.gelu import gelu as gelu
@@ -24,6 +24,6 @@ from tessera.ops.softmax import softmax as softmax
 from tessera.ops.spectral_conv import spectral_conv as spectral_conv
 from tessera.ops.tanh import tanh as tanh
 from tessera.ops.tile_kernel import tile_kernel as tile_kernel
-from tessera.runtime.kernels import tile_program
+from tessera.runtime import kernels as _kernels
 
-set_tile_programs(tile_program)
+_op.set_tile_programs(_kernels.tile_program)

@@ -20,12 +20,13 @@ from xdsl.ir import Block, SSAValue
 
 from tessera.core import compat
 from tessera.core.op import registered_op
-from tessera.ir.graph import OP_PREFIX, Node, Return
+from tessera.ir.graph import JAX_PREFIX, OP_PREFIX, Node, Return, node_of
 from tessera.lowering.idioms.row_statistics import constant
 from tessera.lowering.jaxpr_to_graph import capture
 from tessera.lowering.match import (
     are_read_elsewhere,
     dtype,
+    is_floating,
     made_by,
     nodes_between,
     param,
@@ -44,7 +45,11 @@ GELUS: Mapping[str, tuple[Polynomial, Polynomial, bool]] = {
     "erfc": ({(1, 1): 0.5}, {(1, 0): -math.sqrt(0.5)}, False),
     "tanh": (HALF, {(1, 0): SLOPE, (3, 0): 0.044715 * SLOPE}, True),
 }
+BENDS = frozenset(JAX_PREFIX + name for name in GELUS)
 DEPTH = 6  # of the products and sums looked into
+DEGREE = 3  # that of the polynomial in tanh
+X: Polynomial = {(1, 0): 1.0}
+BEND: Polynomial = {(0, 1): 1.0}
 
 
 def match_activation(node: Node, context: Context) -> Replacement | None:
@@ -75,7 +80,7 @@ def activation_of(node: Node) -> tuple[str, SSAValue] | None:
         if node.name == OP_PREFIX + "gelu" and param(node, "approximate"):
             return None
         return node.short_name, node.operands[0]
-    if not jnp.issubdtype(dtype(node.results[0]), jnp.floating):
+    if not is_floating(dtype(node.results[0])):
         return None
     if node.name in ("jax.tanh", "jax.logistic"):
         word = "tanh" if node.name == "jax.tanh" else "sigmoid"
@@ -105,6 +110,8 @@ def _gelu(node: Node) -> tuple[str, SSAValue, bool] | None:
     value = node.results[0]
     if node.name not in ("jax.mul", "jax.div") or not _is_float(value):
         return None
+    if not _may_hold_bend(value):
+        return None
     leaves = list(_leaves(value))
     bends = [leaf for leaf in leaves if made_by(leaf, *GELUS) is not None]
     if len(bends) != 1:
@@ -112,12 +119,12 @@ def _gelu(node: Node) -> tuple[str, SSAValue, bool] | None:
     bend = made_by(bends[0], *GELUS)
     assert bend is not None
     outer, inner, approximate = GELUS[bend.short_name]
-    for x in _factors(value):
+    for x in dict.fromkeys(_factors(value)):
         if shape(x) != shape(value) or dtype(x) != dtype(value):
             continue
-        if not _same(_polynomial(value, x, bends[0]), outer, dtype(value)):
+        if not _same(_polynomial(value, {x: X, bends[0]: BEND}), outer, dtype(value)):
             continue
-        if _same(_polynomial(bend.operands[0], x, None), inner, dtype(value)):
+        if _same(_polynomial(bend.operands[0], {x: X}), inner, dtype(value)):
             return "gelu", x, approximate
     return None
 
@@ -160,6 +167,18 @@ def _argument_of_logit(value: SSAValue) -> SSAValue | None:
 # -- polynomials ---------------------------------------------------------------------------------------
 
 
+def _may_hold_bend(value: SSAValue, depth: int = DEPTH, sums: int = 1) -> bool:
+    """Returns whether erf, erfc or tanh is among the factors of a value, or in a sum among them."""
+    node = node_of(value)
+    if node is None or node.name in BENDS or depth == 0:
+        return node is not None and node.name in BENDS
+    if node.name == "jax.add":
+        sums -= 1
+    elif node.name not in ("jax.mul", "jax.div"):
+        return False
+    return sums >= 0 and any(_may_hold_bend(x, depth - 1, sums) for x in node.operands)
+
+
 def _leaves(value: SSAValue, depth: int = DEPTH) -> Iterator[SSAValue]:
     """Yields what a value is a product and sum of, numbers left out."""
     node = made_by(value, "mul", "div", "add") if depth else None
@@ -181,13 +200,19 @@ def _factors(value: SSAValue, depth: int = DEPTH) -> Iterator[SSAValue]:
 
 
 def _polynomial(
-    value: SSAValue, x: SSAValue, bend: SSAValue | None, depth: int = 2 * DEPTH
+    value: SSAValue, known: dict[SSAValue, Polynomial | None], depth: int = 2 * DEPTH
 ) -> Polynomial | None:
-    """Returns a value as a polynomial in x and `bend`, or None if it is none."""
-    if value is x:
-        return {(1, 0): 1.0}
-    if value is bend:
-        return {(0, 1): 1.0}
+    """Returns a value as a polynomial in those known, which are added to, or None if it is none."""
+    if value not in known:
+        found = _read_polynomial(value, known, depth)
+        small = found is not None and max(map(sum, found), default=0) <= DEGREE
+        known[value] = found if small else None
+    return known[value]
+
+
+def _read_polynomial(
+    value: SSAValue, known: dict[SSAValue, Polynomial | None], depth: int
+) -> Polynomial | None:
     fixed = constant(value)
     if fixed is not None:
         return {(0, 0): fixed}
@@ -196,7 +221,7 @@ def _polynomial(
         return None
     sides: list[Polynomial] = []
     for operand in node.operands:
-        side = _polynomial(operand, x, bend, depth - 1)
+        side = _polynomial(operand, known, depth - 1)
         if side is None:
             return None
         sides.append(side)
@@ -351,7 +376,7 @@ def _result_of(block: Block, name: str) -> Node | None:
 
 
 def _is_float(value: SSAValue) -> bool:
-    return jnp.issubdtype(dtype(value), jnp.floating)
+    return is_floating(dtype(value))
 
 
 ACTIVATIONS = Rule("activation", frozenset({"jax.mul", "jax.div"}), match_activation)

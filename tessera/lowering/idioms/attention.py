@@ -48,10 +48,10 @@ from tessera.lowering.rule import Context, Replacement, Rule
 
 # The fewest scores per head for which tiles beat the whole, (all keys, causal), by bits of the operands, on
 # the platforms that have tiles.
-# cpu: measured forward and backward on one core that multiplies bf16 at twice the rate of fp32, which the op's
-#   tiles do not use. From there on the op took 0.3 to 1.0 of the plain time, at half of it up to 1.6.
-# cuda, rocm: measured on an H100 in bf16 (benchmarks/results), where 256 x 256 scores took a sixth of the time
-#   and more of them less; in fp32, which XLA multiplies in TF32 there, tiles took 1.5 times it.
+# cpu: measured forward and backward on one core that multiplies bf16 at twice the rate of fp32, which the
+#   op's tiles do not use. From there on the op took 0.3 to 1.0 of the plain time, at half of it up to 1.6.
+# cuda, rocm: measured on an H100 in bf16 (benchmarks/results), where 256 x 256 scores took a sixth of the
+#   time and more of them less; in fp32, which XLA multiplies in TF32 there, tiles took 1.5 times it.
 ON_CPU = {16: (2**22, 2**18), 32: (2**17, 2**17), 64: (2**17, 2**17)}
 ON_GPU = {16: (2**16, 2**16)}
 PAYS_FROM = {"cpu": ON_CPU, "cuda": ON_GPU, "rocm": ON_GPU}

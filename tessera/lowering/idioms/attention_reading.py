@@ -7,18 +7,37 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 
-import jax.numpy as jnp
-from xdsl.ir import OpResult, SSAValue
+from xdsl.ir import SSAValue
 
-from tessera.ir.graph import Node
-from tessera.lowering.axes import Atoms, Axes, Labels, dot_labels, operand_labels, seen_through
+from tessera.ir.graph import Node, node_of
+from tessera.lowering.axes import (
+    MOVES,
+    Atoms,
+    Axes,
+    Labels,
+    dot_labels,
+    operand_labels,
+    seen_through,
+)
 from tessera.lowering.constants import constant_number
 from tessera.lowering.idioms.masks import HIDES, Hidden, hidden_by_choice, hidden_by_sum
-from tessera.lowering.idioms.softmax import Softmax, find_softmax, is_fixed_float
-from tessera.lowering.match import dtype, made_by, shape
+from tessera.lowering.idioms.softmax import RAISED, Softmax, find_softmax, is_fixed_float
+from tessera.lowering.match import dtype, is_floating, made_by, shape, through
 
 CHANGED = "the weights are changed (dropout?) before they meet the values"
 BIASED = "a bias is added to the scores, which flash_attention does not take"
+
+MOST_CHANGES = 4  # steps looked through between weights and values, as of a dropout
+MOST_SCORED = 16  # that scale or mask the scores, one after the other
+MOST_LOOKED_AT = 64  # values among which the product of scores is looked for, the nearest first
+MOVED = MOVES | {"convert_element_type"}
+MAKE_WEIGHTS = frozenset({"jax.exp", RAISED})
+CHANGE_WEIGHTS = frozenset({"jax.mul", "jax.div", "jax.select_n"})
+SCORED = frozenset(
+    f"jax.{name}"
+    for name in "transpose reshape squeeze broadcast_in_dim convert_element_type select_n mul div add "
+    "sub".split()
+)
 
 
 @dataclass
@@ -54,6 +73,8 @@ class Found:
 
 def read_attention(node: Node, side: int) -> Found | None:
     """Returns the attention that ends in a product whose operand `side` is its softmax weights, or None."""
+    if not _may_be_weights(node.operands[side]):
+        return None
     if not all(is_fixed_float(x) for x in (*node.results, *node.operands)):
         return None
     axes = Axes()
@@ -78,49 +99,65 @@ def read_attention(node: Node, side: int) -> Found | None:
     return Found(reading, q, _unrepeated(axes, k), _unrepeated(axes, v), keys, out)
 
 
+def _may_be_weights(value: SSAValue, depth: int = MOST_CHANGES + 1) -> bool:
+    """Returns whether a softmax may lie behind a value, at a glance: axes are not followed."""
+    node = node_of(through(value, MOVED))
+    if node is None or node.name in MAKE_WEIGHTS:
+        return node is not None
+    return (
+        depth > 0
+        and node.name in CHANGE_WEIGHTS
+        and any(_may_be_weights(x, depth - 1) for x in node.operands)
+    )
+
+
 def _read_weights(
-    reading: Reading, value: SSAValue, labels: Labels
+    reading: Reading, value: SSAValue, labels: Labels, depth: int = MOST_CHANGES
 ) -> tuple[Softmax, Labels] | None:
     """Returns the softmax that made the weights, with the labels of its result."""
     value, labels = _through_casts(reading, value, labels)
-    if not isinstance(value, OpResult) or not isinstance(value.op, Node):
+    node = node_of(value)
+    if node is None:
         return None
-    node = value.op
     softmax = find_softmax(node)
     if softmax is None:
-        return _changed_weights(reading, node, labels)
+        return _changed_weights(reading, node, labels, depth)
     reading.nodes += softmax.nodes
     return softmax, labels
 
 
-def _changed_weights(reading: Reading, node: Node, labels: Labels) -> tuple[Softmax, Labels] | None:
+def _changed_weights(
+    reading: Reading, node: Node, labels: Labels, depth: int
+) -> tuple[Softmax, Labels] | None:
     """Returns the softmax behind a step that multiplies or selects its weights, and notes the step."""
-    if node.name not in ("jax.mul", "jax.div", "jax.select_n"):
+    if depth == 0 or node.name not in CHANGE_WEIGHTS:
         return None
     reading.problem = CHANGED
     reading.nodes.append(node)
     for operand in node.operands:
         if shape(operand) == shape(node.results[0]):
-            found = _read_weights(reading, operand, labels)
+            found = _read_weights(reading, operand, labels, depth - 1)
             if found is not None:
                 return found
     return None
 
 
-def _read_scores(reading: Reading, value: SSAValue, labels: Labels) -> tuple[Node, Labels] | None:
+def _read_scores(
+    reading: Reading, value: SSAValue, labels: Labels, depth: int = MOST_SCORED
+) -> tuple[Node, Labels] | None:
     """Returns the product that made the scores, with the labels of its result; reads scale and masks."""
     value, labels = _through_casts(reading, value, labels)
-    if not isinstance(value, OpResult) or not isinstance(value.op, Node):
+    node = node_of(value)
+    if node is None or depth == 0:
         return None
-    node = value.op
     if node.name == "jax.dot_general":
         reading.nodes.append(node)
         return node, labels
     inner = _unmasked(reading, node, labels)
     if inner is None:
-        return _biased_scores(reading, node, labels)
+        return _biased_scores(reading, node, labels, depth)
     reading.nodes.append(node)
-    return _read_scores(reading, inner, labels)
+    return _read_scores(reading, inner, labels, depth - 1)
 
 
 def _unmasked(reading: Reading, node: Node, labels: Labels) -> SSAValue | None:
@@ -161,32 +198,36 @@ def _unscaled_step(reading: Reading, node: Node) -> SSAValue | None:
     return None
 
 
-def _biased_scores(reading: Reading, node: Node, labels: Labels) -> tuple[Node, Labels] | None:
+def _biased_scores(
+    reading: Reading, node: Node, labels: Labels, depth: int
+) -> tuple[Node, Labels] | None:
     """Returns the product behind a general bias, and notes that there is one."""
     if reading.problem == BIASED or node.name not in ("jax.add", "jax.sub"):
         return None
     for operand in node.operands:
         if shape(operand) == shape(node.results[0]) and _leads_to_product(operand):
             reading.problem = BIASED
-            return _read_scores(reading, operand, labels)
+            return _read_scores(reading, operand, labels, depth - 1)
     return None
 
 
 def _leads_to_product(value: SSAValue) -> bool:
     """Returns whether a product lies behind steps that move, cast, scale, mask or add."""
-    names = ("transpose", "reshape", "convert_element_type", "mul", "div", "add", "sub")
-    node = made_by(value, "dot_general", "select_n", "squeeze", "broadcast_in_dim", *names)
-    if node is None or node.name == "jax.dot_general":
-        return node is not None
-    inner = node.operands[1:] if node.name == "jax.select_n" else node.operands
-    return any(_leads_to_product(x) for x in inner)
+    waiting, looked_at = [value], 0
+    while waiting and looked_at < MOST_LOOKED_AT:
+        node, looked_at = node_of(waiting.pop(0)), looked_at + 1
+        if node is not None and node.name == "jax.dot_general":
+            return True
+        if node is not None and node.name in SCORED:
+            waiting += node.operands[1:] if node.name == "jax.select_n" else node.operands
+    return False
 
 
 def _through_casts(reading: Reading, value: SSAValue, labels: Labels) -> tuple[SSAValue, Labels]:
     while True:
         value, labels = seen_through(reading.axes, value, labels, reading.nodes)
         node = made_by(value, "convert_element_type")
-        if node is None or not jnp.issubdtype(dtype(node.operands[0]), jnp.floating):
+        if node is None or not is_floating(dtype(node.operands[0])):
             return value, labels
         reading.nodes.append(node)
         value = node.operands[0]

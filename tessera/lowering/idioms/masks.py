@@ -8,15 +8,16 @@ from dataclasses import dataclass
 
 import jax.numpy as jnp
 import numpy as np
-from xdsl.ir import OpResult, SSAValue
+from xdsl.ir import SSAValue
 
-from tessera.ir.graph import Node
+from tessera.ir.graph import Node, node_of
 from tessera.lowering.axes import Axes, Labels, operand_labels, seen_through
 from tessera.lowering.constants import constant_number, constant_value
 from tessera.lowering.match import dtype, made_by, shape
 
 # A score this low has weight 0 beside any score a model works with: exp(-1e4) is 0 in every dtype below fp64.
 HIDES = -1e4
+NESTED = 8  # steps of a mask, one behind the other, that are taken apart
 RESHAPED = ("transpose", "reshape", "squeeze", "expand_dims")
 
 
@@ -60,7 +61,9 @@ def hidden_by_choice(axes: Axes, node: Node, labels: Labels) -> tuple[Hidden, SS
     return None
 
 
-def hidden_by_sum(axes: Axes, bias: SSAValue, labels: Labels, sign: int) -> list[Hidden] | None:
+def hidden_by_sum(
+    axes: Axes, bias: SSAValue, labels: Labels, sign: int, depth: int = NESTED
+) -> list[Hidden] | None:
     """Returns what adding `sign * bias` hides, or None if the bias may do anything but hide."""
     bias, labels = seen_through(axes, bias, labels, [])
     held = constant_value(bias)
@@ -68,10 +71,7 @@ def hidden_by_sum(axes: Axes, bias: SSAValue, labels: Labels, sign: int) -> list
         return _hidden_by_constant(bias, labels, sign * held)
     node = made_by(bias, "add")
     if node is not None:
-        parts = [
-            hidden_by_sum(axes, x, operand_labels(labels, shape(x)), sign) for x in node.operands
-        ]
-        return None if None in parts else [h for part in parts for h in part or ()]
+        return _hidden_by_terms(axes, node, labels, sign, depth)
     found = _two_valued(axes, bias, labels)
     if found is None:
         return None
@@ -80,6 +80,18 @@ def hidden_by_sum(axes: Axes, bias: SSAValue, labels: Labels, sign: int) -> list
         if seen == 0 and low <= HIDES:
             return [Hidden(tuple(conjuncts(axes, mask, at, shows)), low, True)]
     return None
+
+
+def _hidden_by_terms(
+    axes: Axes, total: Node, labels: Labels, sign: int, depth: int
+) -> list[Hidden] | None:
+    hidden: list[Hidden] = []
+    for x in total.operands if depth else ():
+        part = hidden_by_sum(axes, x, operand_labels(labels, shape(x)), sign, depth - 1)
+        if part is None:
+            return None
+        hidden += part
+    return hidden if depth else None
 
 
 def _hidden_by_constant(bias: SSAValue, labels: Labels, held: np.ndarray) -> list[Hidden] | None:
@@ -93,14 +105,14 @@ def _hidden_by_constant(bias: SSAValue, labels: Labels, held: np.ndarray) -> lis
 
 
 def _two_valued(
-    axes: Axes, value: SSAValue, labels: Labels
+    axes: Axes, value: SSAValue, labels: Labels, depth: int = NESTED
 ) -> tuple[SSAValue, Labels, float, float] | None:
     """Returns (mask, its labels, x where it is False, x where it is True) of a value x that has two."""
     value, labels = seen_through(axes, value, labels, [])
     if is_flag(value):
         return value, labels, 0.0, 1.0
     node = made_by(value, "convert_element_type", "select_n", "mul", "div", "add", "sub", "neg")
-    if node is None:
+    if node is None or depth == 0:
         return None
     if node.name == "jax.select_n":
         which, *cases = node.operands
@@ -108,17 +120,19 @@ def _two_valued(
         if len(numbers) != 2 or numbers[0] is None or numbers[1] is None:
             return None
         return which, operand_labels(labels, shape(which)), numbers[0], numbers[1]
-    return _mapped(axes, node, labels)
+    return _mapped(axes, node, labels, depth)
 
 
-def _mapped(axes: Axes, node: Node, labels: Labels) -> tuple[SSAValue, Labels, float, float] | None:
+def _mapped(
+    axes: Axes, node: Node, labels: Labels, depth: int
+) -> tuple[SSAValue, Labels, float, float] | None:
     """Returns the two values of a number combined with something that has two values."""
     numbers = [constant_number(x) for x in node.operands]
     varying = [i for i, number in enumerate(numbers) if number is None]
     if len(varying) != 1:
         return None
     inner = node.operands[varying[0]]
-    found = _two_valued(axes, inner, operand_labels(labels, shape(inner)))
+    found = _two_valued(axes, inner, operand_labels(labels, shape(inner)), depth - 1)
     if found is None:
         return None
     mask, at, *both = found
@@ -143,18 +157,21 @@ def _computed(node: Node, operands: list[float]) -> float:
     return float(values[node.name])
 
 
-def conjuncts(axes: Axes, value: SSAValue, labels: Labels, shows: bool) -> list[Mask]:
+def conjuncts(
+    axes: Axes, value: SSAValue, labels: Labels, shows: bool, depth: int = NESTED
+) -> list[Mask]:
     """Returns masks that together show what `value` shows where it is non-zero (or zero, if not `shows`)."""
     value, labels = seen_through(axes, value, labels, [])
-    parts = None
-    if isinstance(value, OpResult) and isinstance(value.op, Node):
-        parts = _parts(value.op, shows)
+    node = node_of(value)
+    parts = None if node is None or depth == 0 else _parts(node, shows)
     if parts is None:
         return [Mask(value, labels, shows)]
     return [
         mask
         for part, part_shows in parts
-        for mask in conjuncts(axes, part, operand_labels(labels, shape(part)), part_shows)
+        for mask in conjuncts(
+            axes, part, operand_labels(labels, shape(part)), part_shows, depth - 1
+        )
     ]
 
 
@@ -177,7 +194,7 @@ def _parts(node: Node, shows: bool) -> list[tuple[SSAValue, bool]] | None:
     return None
 
 
-def is_flag(value: SSAValue) -> bool:
+def is_flag(value: SSAValue, depth: int = NESTED) -> bool:
     """Returns whether a value is known to be 0 or 1 everywhere, False and True among them."""
     if jnp.issubdtype(dtype(value), jnp.bool_):
         return True
@@ -185,7 +202,7 @@ def is_flag(value: SSAValue) -> bool:
     if node is None:
         return constant_number(value) in (0.0, 1.0)
     operands = node.operands[1:] if node.name == "jax.select_n" else node.operands
-    return all(is_flag(x) for x in operands)
+    return depth > 0 and all(is_flag(x, depth - 1) for x in operands)
 
 
 def _chosen_parts(node: Node, shows: bool) -> list[tuple[SSAValue, bool]] | None:

@@ -11,19 +11,20 @@ keeps the digits that a mean far from 0 would cost.
 
 import math
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import partial
+from itertools import islice
 from typing import Any
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 from xdsl.ir import SSAValue
 
 from tessera.core import compat, numerics
 from tessera.core.op import registered_op
-from tessera.ir.graph import Node, jax_type
+from tessera.ir.graph import Node, is_node, jax_type, node_of
 from tessera.lowering.idioms.row_statistics import (
+    VIEWED,
     Mean,
     Seen,
     behind_views,
@@ -41,16 +42,22 @@ from tessera.lowering.idioms.row_statistics import (
 from tessera.lowering.match import (
     are_read_elsewhere,
     dtype,
+    is_floating,
     made_by,
     nodes_between,
     param,
     shape,
+    through,
 )
 from tessera.lowering.rule import Context, Replacement, Rule
 
 CAST = "jax.convert_element_type"
 SHARDED = "an operand is sharded over Explicit axes, across which the op's form would reshape"
 FACTORS = 8  # a longer product is no norm
+NESTED = 6  # products within products that are looked into
+INVERSE_ROOTS = frozenset({"jax.rsqrt", "jax.sqrt", "jax.pow"})
+PRODUCTS = frozenset({"jax.mul", "jax.div", "jax.integer_pow"})
+VIEWED_NAMES = frozenset(name.removeprefix("jax.") for name in VIEWED)
 
 
 @dataclass(frozen=True)
@@ -77,12 +84,15 @@ class Factor:
 def match_norm(node: Node, context: Context) -> Replacement | None:
     """Returns layernorm or rmsnorm in the place of the last node of one."""
     del context
-    found = _norm(node)
-    if found is None or _goes_on(node, found):
+    if node.name in PRODUCTS and not _may_hold_root(node.results[0]):
+        return None  # nearly all
+    found = None if _goes_on(node) else _norm(node)
+    if found is None:
         return None
     given = [x for x in (found.weight, found.bias) if x is not None]
     nodes = nodes_between(node, found.x, *given)
-    if not all(_keeps_precision(n, found, dtype(node.results[0])) for n in nodes):
+    widest = numerics.accumulator(dtype(node.results[0]))
+    if not all(_keeps_precision(n, found, widest) for n in nodes):
         return None
     build = partial(
         _normalised,
@@ -131,7 +141,7 @@ def _normalised(
 
 def _norm(node: Node) -> Norm | None:
     value = node.results[0]
-    if not jnp.issubdtype(dtype(value), jnp.floating) or not shape(value):
+    if not is_floating(dtype(value)) or not shape(value):
         return None
     if node.short_name == "convert_element_type":
         inner = made_by(node.operands[0], "mul", "div", "add")
@@ -161,7 +171,9 @@ def _with_bias(node: Node) -> Norm | None:
 
 
 def _product(value: SSAValue) -> Norm | None:
-    leaves = list(_factors(whole(value), False, frozenset()))
+    if not _may_hold_root(value):
+        return None
+    leaves = list(islice(_factors(whole(value), False, frozenset()), FACTORS + 1))
     for leaf in leaves if len(leaves) <= FACTORS else ():
         found = _normalises(leaf)
         if found is None:
@@ -171,6 +183,18 @@ def _product(value: SSAValue) -> Norm | None:
         if weight is not None:
             return weight
     return None
+
+
+def _may_hold_root(value: SSAValue, depth: int = NESTED) -> bool:
+    """Returns whether a root is among the factors of a product, at a glance: axes are not followed."""
+    node = node_of(through(value, VIEWED_NAMES))
+    if node is None or node.name in INVERSE_ROOTS:
+        return node is not None
+    return (
+        depth > 0
+        and node.name in PRODUCTS
+        and any(_may_hold_root(x, depth - 1) for x in node.operands)
+    )
 
 
 def _normalises(leaf: Factor) -> tuple[Norm, frozenset[SSAValue]] | None:
@@ -213,10 +237,11 @@ def _weight(value: SSAValue, norm: Norm, root: Factor, normal: frozenset[SSAValu
     """Returns the norm with its weight if the other factors are what is normalised and at most one row."""
     weight: SSAValue | None = None
     met = rooted = False
-    for factor in _factors(whole(value), False, _Stops(norm, normal)):
+    stops = _Stops(norm, normal)
+    for factor in _factors(whole(value), False, stops):
         if factor.seen == root.seen and factor.inverted == root.inverted and not rooted:
             rooted = True
-        elif not factor.inverted and factor.outer.value in _Stops(norm, normal):
+        elif not factor.inverted and factor.outer.value in stops:
             if met or shape(factor.outer.value) != shape(value):
                 return None
             met = True
@@ -238,9 +263,14 @@ class _Stops:
 
     norm: Norm
     normal: frozenset[SSAValue]
+    known: dict[SSAValue, bool] = field(default_factory=dict[SSAValue, bool])
 
     def __contains__(self, value: SSAValue) -> bool:
-        value = origin(value)
+        if value not in self.known:
+            self.known[value] = self._is_divided(origin(value))
+        return self.known[value]
+
+    def _is_divided(self, value: SSAValue) -> bool:
         if self.norm.op == "rmsnorm":
             return value in self.normal
         centred = centred_of(value)
@@ -252,7 +282,7 @@ class _Stops:
 
 
 def _factors(
-    seen: Seen, inverted: bool, stops: "_Stops | frozenset[SSAValue]", depth: int = 6
+    seen: Seen, inverted: bool, stops: "_Stops | frozenset[SSAValue]", depth: int = NESTED
 ) -> Iterator[Factor]:
     """Yields the factors of a product, through views, down to the values in `stops`."""
     if seen.value in stops:
@@ -280,24 +310,22 @@ def _uncast(value: SSAValue) -> SSAValue:
 # -- whether it should be raised -----------------------------------------------------------------------
 
 
-def _goes_on(node: Node, found: Norm) -> bool:
-    """Returns whether the only reader of a node ends a longer form of the same norm."""
-    uses = list(node.results[0].uses)
-    if len(uses) != 1:
+def _goes_on(node: Node) -> bool:
+    """Returns whether the only reader of a node ends a norm that the node is a step of."""
+    value = node.results[0]
+    use = value.get_unique_use()
+    if use is None or use.operation.name not in ROOTS or not is_node(use.operation):
         return False
-    reader = uses[0].operation
-    if not isinstance(reader, Node) or reader.name not in ROOTS:
-        return False
-    longer = _norm(reader)
-    return longer is not None and longer.op == found.op and longer.x is found.x
+    longer = _norm(use.operation)
+    return longer is not None and value not in (longer.x, longer.weight, longer.bias)
 
 
-def _keeps_precision(node: Node, found: Norm, result: Any) -> bool:
+def _keeps_precision(node: Node, found: Norm, widest: Any) -> bool:
     """Returns whether a node of a norm is no narrower than x and no wider than the op accumulates."""
     kind = dtype(node.results[0])
-    if not jnp.issubdtype(kind, jnp.floating):
+    if not is_floating(kind):
         return True
-    return holds(kind, dtype(found.x)) and holds(numerics.accumulator(result), kind)
+    return holds(kind, dtype(found.x)) and holds(widest, kind)
 
 
 def _obstacle(node: Node, found: Norm) -> str:

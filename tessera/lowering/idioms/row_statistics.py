@@ -8,16 +8,32 @@ lie in the array that is looked at.
 import math
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any
 
 import jax.numpy as jnp
-from xdsl.ir import OpResult, SSAValue
+from xdsl.ir import SSAValue
 
 from tessera.core import numerics
-from tessera.ir.graph import Constant, Node
-from tessera.lowering.match import dtype, made_by, number, param, shape
+from tessera.ir.graph import Node, constant_of, node_of
+from tessera.lowering.match import (
+    KEPT,
+    MOST_VIEWS,
+    NUMBER_VIEWS,
+    dtype,
+    is_floating,
+    made_by,
+    number,
+    param,
+    shape,
+    through,
+)
 
 Axes = tuple[int | None, ...]
+
+MOST_CLIPS = 8  # steps around a variance that cannot change it
+MOST_COMPUTED = 8  # steps that compute a number, one behind the other
+BROADCAST = frozenset({"broadcast_in_dim"})
 
 
 @dataclass(frozen=True)
@@ -55,36 +71,42 @@ def behind_views(seen: Seen, *, exact: bool = False) -> Seen:
 
     `exact` stops at casts that round.
     """
-    node = made_by(seen.value, *VIEWED)
-    while node is not None:
-        inner = VIEWED[node.short_name](node)
+    for _ in range(MOST_VIEWS):
+        node = node_of(seen.value)
+        read = None if node is None else VIEWED.get(node.name)
+        if node is None or read is None:
+            break
+        inner = read(node)
         if inner is None or (exact and _rounds(node)):
-            return seen
+            break
         seen = Seen(node.operands[0], tuple(None if a is None else inner[a] for a in seen.axes))
-        node = made_by(seen.value, *VIEWED)
     return seen
 
 
 def origin(value: SSAValue) -> SSAValue:
     """Returns the value seen behind casts that lose nothing, and behind `x - 0`."""
-    while True:
-        cast = made_by(value, "convert_element_type")
-        less = made_by(value, "sub")
-        if cast is not None and holds(dtype(value), dtype(cast.operands[0])):
-            value = cast.operands[0]
-        elif less is not None and constant(less.operands[1]) == 0 and _same_type(less):
-            value = less.operands[0]
-        else:
-            return value
+    for _ in range(MOST_VIEWS):
+        node = made_by(value, "convert_element_type", "sub")
+        if node is None or not _changes_nothing(node):
+            break
+        value = node.operands[0]
+    return value
 
 
+def _changes_nothing(node: Node) -> bool:
+    if node.short_name == "convert_element_type":
+        return holds(dtype(node.results[0]), dtype(node.operands[0]))
+    return constant(node.operands[1]) == 0 and _same_type(node)
+
+
+@lru_cache(KEPT)
 def holds(wide: Any, narrow: Any) -> bool:
     """Returns whether every number of one float dtype is one of another.
 
     >>> holds(jnp.float32, jnp.bfloat16), holds(jnp.float16, jnp.bfloat16)
     (True, False)
     """
-    both_float = all(jnp.issubdtype(d, jnp.floating) for d in (wide, narrow))
+    both_float = is_floating(wide) and is_floating(narrow)
     return both_float and numerics.wider(wide, narrow) == jnp.dtype(wide)
 
 
@@ -160,22 +182,23 @@ def unclipped(seen: Seen) -> Seen:
     That is max(0, ...), and the test of `jnp.var` whether there are elements at all.
     """
     seen = behind_views(seen)
-    node = made_by(seen.value, "max", "select_n")
-    while node is not None:
-        sides = list(operands(node, seen.axes))
-        if node.short_name == "max":
-            zeros = [constant(side.value) == 0 for side in sides]
-            if not any(zeros):
-                return seen
-            seen = sides[1 - zeros.index(True)]
-        else:
-            which = _constant_test(node.operands[0])
-            if which is None or len(sides) != 3:
-                return seen
-            seen = sides[1 + which]
-        seen = behind_views(seen)
+    for _ in range(MOST_CLIPS):
         node = made_by(seen.value, "max", "select_n")
+        inner = None if node is None else _kept_side(node, seen.axes)
+        if inner is None:
+            break
+        seen = behind_views(inner)
     return seen
+
+
+def _kept_side(node: Node, axes: Axes) -> Seen | None:
+    """Returns the operand that max(0, x), or a choice by a constant, gives back where x is a variance."""
+    sides = list(operands(node, axes))
+    if node.short_name == "max":
+        zeros = [constant(side.value) == 0 for side in sides]
+        return sides[1 - zeros.index(True)] if any(zeros) else None
+    which = _constant_test(node.operands[0])
+    return None if which is None or len(sides) != 3 else sides[1 + which]
 
 
 def is_row(seen: Seen, over: tuple[int, ...], sizes: tuple[Any, ...]) -> bool:
@@ -221,8 +244,7 @@ def _of_squeeze(node: Node) -> list[int | None] | None:
 
 def _of_cast(node: Node) -> list[int | None] | None:
     # An integer or a flag has no place where a float was, and a float may have been cut off before.
-    is_float = jnp.issubdtype(dtype(node.operands[0]), jnp.floating)
-    return _of_same(node) if is_float else None
+    return _of_same(node) if is_floating(dtype(node.operands[0])) else None
 
 
 def _rounds(node: Node) -> bool:
@@ -236,11 +258,11 @@ def _of_same(node: Node) -> list[int | None] | None:
 
 # For each step that only rearranges: the axis of its operand every axis of its result is.
 VIEWED: dict[str, Callable[[Node], list[int | None] | None]] = {
-    "broadcast_in_dim": _of_broadcast,
-    "reshape": _of_reshape,
-    "squeeze": _of_squeeze,
-    "copy": _of_same,
-    "convert_element_type": _of_cast,
+    "jax.broadcast_in_dim": _of_broadcast,
+    "jax.reshape": _of_reshape,
+    "jax.squeeze": _of_squeeze,
+    "jax.copy": _of_same,
+    "jax.convert_element_type": _of_cast,
 }
 
 
@@ -281,48 +303,48 @@ def _squared(seen: Seen) -> Seen | None:
     return sides[0]
 
 
-def constant(value: SSAValue) -> float | None:
+def constant(value: SSAValue, depth: int = MOST_COMPUTED) -> float | None:
     """Returns the number a value is a constant of, also where it is computed from constants."""
-    found = number(value)
-    if found is not None:
-        return found
-    node = made_by(value, *SAME, *COMPUTED)
-    if node is None or not node.operands:
+    value = through(value, NUMBER_VIEWS)
+    node = node_of(value)
+    if node is None:
+        return number(value)
+    compute = COMPUTED.get(node.name)
+    if compute is None or depth == 0:
         return None
-    held = [constant(x) for x in node.operands]
-    if any(x is None for x in held):
-        return None
-    if node.short_name in SAME:
-        return held[0]
+    held: list[float] = []
+    for x in node.operands:
+        found = constant(x, depth - 1)
+        if found is None:
+            return None  # mostly the first operand, so that a long sum costs `depth` steps
+        held.append(found)
     try:
-        return COMPUTED[node.short_name](*held)
+        return compute(*held)
     except ArithmeticError:
         return None
 
 
-SAME = ("convert_element_type", "broadcast_in_dim", "reshape", "copy")
 COMPUTED: dict[str, Callable[..., float]] = {
-    "add": lambda a, b: a + b,
-    "sub": lambda a, b: a - b,
-    "mul": lambda a, b: a * b,
-    "div": lambda a, b: a / b,
-    "max": max,
-    "neg": lambda a: -a,
-    "sqrt": lambda a: a**0.5 if a >= 0 else math.nan,
-    "rsqrt": lambda a: a**-0.5 if a > 0 else math.nan,
+    "jax.add": lambda a, b: a + b,
+    "jax.sub": lambda a, b: a - b,
+    "jax.mul": lambda a, b: a * b,
+    "jax.div": lambda a, b: a / b,
+    "jax.max": max,
+    "jax.neg": lambda a: -a,
+    "jax.sqrt": lambda a: a**0.5 if a >= 0 else math.nan,
+    "jax.rsqrt": lambda a: a**-0.5 if a > 0 else math.nan,
 }
 
 
 def _constant_test(value: SSAValue) -> int | None:
     """Returns 1 or 0 for a condition `a > b` of constants, or a constant condition."""
-    if isinstance(value, OpResult) and isinstance(value.op, Constant):
+    value = through(value, BROADCAST)
+    if constant_of(value) is not None:
         found = number(value)
         return None if found is None else int(bool(found))
-    node = made_by(value, "gt", "broadcast_in_dim")
+    node = made_by(value, "gt")
     if node is None:
         return None
-    if node.short_name == "broadcast_in_dim":
-        return _constant_test(node.operands[0])
     a, b = (constant(x) for x in node.operands)
     return None if a is None or b is None else int(a > b)
 

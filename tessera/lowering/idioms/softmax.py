@@ -10,15 +10,14 @@ from dataclasses import dataclass
 from functools import partial
 
 import jax
-import jax.numpy as jnp
 from xdsl.ir import Operation, SSAValue
 
 from tessera.core.op import registered_op
-from tessera.ir.graph import Node, may_move
+from tessera.ir.graph import Node, is_node, may_move
 from tessera.lowering.axes import Axes, Labels, operand_labels, seen_through
 from tessera.lowering.constants import constant_number
 from tessera.lowering.idioms.row_statistics import holds
-from tessera.lowering.match import dtype, made_by, param, shape
+from tessera.lowering.match import dtype, is_floating, made_by, param, shape
 from tessera.lowering.rule import Context, Replacement, Rule
 
 ROOTS = frozenset({"jax.div", "jax.mul", "jax.exp"})
@@ -71,9 +70,7 @@ def find_softmax(node: Node) -> Softmax | None:
 def is_fixed_float(value: SSAValue) -> bool:
     """Returns whether a value is real floating point, with neither a symbolic size nor an empty axis."""
     sizes = shape(value)
-    return jnp.issubdtype(dtype(value), jnp.floating) and all(
-        isinstance(n, int) and n > 0 for n in sizes
-    )
+    return is_floating(dtype(value)) and all(isinstance(n, int) and n > 0 for n in sizes)
 
 
 def narrows(nodes: Iterable[Node], value: SSAValue) -> bool:
@@ -95,7 +92,7 @@ def closed(nodes: tuple[Node, ...], root: Node) -> bool:
 
 
 def _is_dead(op: Operation) -> bool:
-    return isinstance(op, Node) and may_move(op) and not any(r.uses for r in op.results)
+    return is_node(op) and may_move(op) and all(r.first_use is None for r in op.results)
 
 
 # -- the quotient --------------------------------------------------------------------------------------
@@ -264,7 +261,7 @@ def through_casts(
     while True:
         value, labels = seen_through(axes, value, labels, nodes)
         node = made_by(value, "convert_element_type", *(also or ()))
-        if node is None or not jnp.issubdtype(dtype(node.operands[0]), jnp.floating):
+        if node is None or not is_floating(dtype(node.operands[0])):
             return value, labels
         nodes.append(node)
         value = node.operands[0]
