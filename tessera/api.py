@@ -232,17 +232,16 @@ class Compiled(Generic[P, R]):
 
     def _run(self, structure: Structure, *arrays: Any) -> Any:
         self.trace_count += 1
-        types = tuple(jax.typeof(x) for x in arrays)
-        traced = self._trace(structure, types)
         with collection_deferred():
-            emitted = self._emitted(traced)
+            return self._run_through_levels(structure, arrays)
+
+    def _run_through_levels(self, structure: Structure, arrays: Sequence[Any]) -> Any:
+        # In a call of its own: the levels are garbage by the time there are collections again.
+        traced = self._trace(structure, tuple(jax.typeof(x) for x in arrays))
+        module, context = lower_to_schedule(traced, self._target)
+        emitted = emit(module, partial(_kernel_of, platform=context.device.platform))
         found = compat.evaluate(*compat.opened(emitted), *arrays)
         return _with_statics(traced.result, found)
-
-    def _emitted(self, traced: Traced) -> compat.ClosedJaxpr:
-        # In a call of its own: the module is garbage by the time there are collections again.
-        module, context = lower_to_schedule(traced, self._target)
-        return emit(module, partial(_kernel_of, platform=context.device.platform))
 
     def _split(self, args: Sequence[Any], kwargs: Mapping[str, Any]) -> tuple[Structure, list[Any]]:
         if self._static:

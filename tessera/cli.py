@@ -98,17 +98,23 @@ def inspect_function(
         ),
     ] = None,
     emit: Annotated[str, typer.Option("--emit", help="The level to print.")] = "graph",
-    target: Annotated[str | None, typer.Option(help="The platform to plan for.")] = None,
+    target: Annotated[
+        str | None, typer.Option(help="The platform to plan for, or sm_80, sm_90, sm_100, gfx942.")
+    ] = None,
     generic: Annotated[bool, typer.Option("--generic", help="MLIR's generic form.")] = False,
 ) -> None:
-    """Prints one level of a function: jaxpr, captured, graph, schedule, tile, stablehlo, hlo, or explain."""
+    """Prints one level of a function.
+
+    Levels: jaxpr, captured, graph, schedule, tile, stablehlo, hlo, explain; for a GPU also triton, ttir,
+    ttgir, llvm, ptx, amdgcn.
+    """
     from tessera import api, ir
     from tessera.command import find_function, types_of
 
     found = find_function(function)
     types = types_of(found, shape or [])
     if emit == "explain":
-        terminal().print(api.explain(found)(*types))
+        terminal().print(api.explain(found, target=target)(*types))
         return
     text = api.inspect(found, emit, *types, target=target)
     typer.echo(ir.to_text(ir.parse(text), generic=True) if generic else text)
@@ -120,7 +126,9 @@ def opt(
     passes: Annotated[
         str,
         typer.Option(
-            "-p", "--passes", help="Comma-separated: cse, dce, fuse, choose-configs, pipeline."
+            "-p",
+            "--passes",
+            help="Comma-separated: cse, dce, fuse, choose-configs, pipeline, check-tiles.",
         ),
     ] = "",
     generic: Annotated[bool, typer.Option("--generic", help="MLIR's generic form.")] = False,

@@ -14,6 +14,7 @@ import jax.extend.core
 import jax.numpy as jnp
 from jax.experimental import jet as _jet
 from jax.extend import source_info_util
+from jax.interpreters import partial_eval
 
 # The line of an equation is the user's, not that of the op it called.
 source_info_util.register_exclusion(str(Path(__file__).parents[1]))
@@ -131,6 +132,14 @@ def platform_of(ctx: Any) -> str | None:
     """Returns the platform a module is lowered for, or None when it is lowered for several at once."""
     platforms = ctx.platforms or ctx.module_context.platforms
     return platforms[0] if len(platforms) == 1 else None
+
+
+def forget_dead_code_rule(primitive: Any) -> None:
+    """Leaves to JAX when an equation of a primitive is dead.
+
+    jax-triton 0.4.1 has a rule of its own, which JAX 0.12 calls with an argument more than it takes.
+    """
+    partial_eval.dce_rules.pop(primitive, None)
 
 
 @contextmanager

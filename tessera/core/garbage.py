@@ -9,8 +9,9 @@ from contextlib import contextmanager
 def collection_deferred() -> Iterator[None]:
     """Runs a block without garbage collections, which come after it if they were on before.
 
-    A compilation makes some hundred thousand objects and keeps nearly all until it ends. The collector walks
-    those again and again, with everything else the process holds, and finds nothing.
+    Tracing and compiling make some hundred thousand objects and keep nearly all until the end. The collector
+    would walk those again and again, with everything else the process holds, and find nothing. What dies
+    before the block ends is young then, and costs no full collection.
 
     >>> with collection_deferred():
     ...     gc.isenabled()

@@ -43,7 +43,9 @@ from tessera.ir.graph import (
 from tessera.ir.types import type_of
 
 LONGEST = 120  # characters of a parameter shown in the text
-KERNEL = f"{PREFIX}kernel"  # a group of a function compiled before, which is planned anew in this one
+KERNEL = (
+    f"{PREFIX}kernel"  # a group of a function compiled before, which is planned anew in this one
+)
 
 # Parameters that say nothing of what is computed; several differ between versions of JAX.
 BOOKKEEPING = frozenset(

@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from functools import cache
 from types import ModuleType
 
+from tessera.core import compat
 from tessera.core.errors import TesseraWarning
 
 # From this version up to, and without, that one.
@@ -57,7 +58,9 @@ def jax_triton_module() -> ModuleType:
     # missing. It is the type of a tensor descriptor, of which these kernels have none.
     driver = triton_module("triton.backends.nvidia.driver")
     vars(driver).setdefault("TMA_TF32", 0)
-    return load("jax_triton", "jax-triton")
+    found = load("jax_triton", "jax-triton")
+    compat.forget_dead_code_rule(found.triton_lib.triton_kernel_call_p)
+    return found
 
 
 def _missing(package: str) -> str | None:

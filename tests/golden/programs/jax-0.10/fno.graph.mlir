@@ -55,127 +55,125 @@ module @loss attributes {level = "graph"} {
     %52 = jax.concatenate %51, %47 {params = "dimension=0"} : (tensor<1xi32>, tensor<1xi32>) -> tensor<2xi32>
     %53 = jax.scatter %49, %52, %45 {params = "dimension_numbers=ScatterDimensionNumbers(update_window_dims=(0, 1, 2, 3), inserted_window_dims=(), scatter_dims_to_operand_dims=(1, 2), … indices_are_sorted=True unique_indices=True mode=GatherScatterMode.FILL_OR_DROP"} : (tensor<2x8x5x4xcomplex<f32>>, tensor<2xi32>, tensor<2x3x3x4xcomplex<f32>>) -> tensor<2x8x5x4xcomplex<f32>>
     %54 = jax.transpose %53 {params = "permutation=(0, 3, 1, 2)"} : (tensor<2x8x5x4xcomplex<f32>>) -> tensor<2x4x8x5xcomplex<f32>>
-    %55 = tessera.graph.constant {value = 0 : i32} : () -> tensor<i32>
-    %56 = jax.convert_element_type %55 {params = "new_dtype=complex64"} : (tensor<i32>) -> tensor<complex<f32>>
-    %57 = jax.pad %54, %56 {params = "padding_config=((np.int64(0), np.int64(0), 0), (np.int64(0), np.int64(0), 0), (np.int64(0), np.int64(0), 0), (np.int64(0), np.int64(0)…"} : (tensor<2x4x8x5xcomplex<f32>>, tensor<complex<f32>>) -> tensor<2x4x8x5xcomplex<f32>>
-    %58 = jax.fft %57 {params = "fft_type=3 fft_lengths=(8, 8)"} : (tensor<2x4x8x5xcomplex<f32>>) -> tensor<2x4x8x8xf32>
-    %59 = jax.transpose %58 {params = "permutation=(0, 2, 3, 1)"} : (tensor<2x4x8x8xf32>) -> tensor<2x8x8x4xf32>
-    %60 = tessera.graph.matmul %16, %20, %59 {present = [true, true, false, true], accumulate = "float32"} : (tensor<2x8x8x4xf32>, tensor<4x4xf32>, tensor<2x8x8x4xf32>) -> tensor<2x8x8x4xf32>
-    %61 = tessera.graph.gelu %60 {approximate = true} : (tensor<2x8x8x4xf32>) -> tensor<2x8x8x4xf32>
-    %62 = jax.slice %params.spectral {params = "start_indices=(1, 0, 0, 0, 0, 0, 0) limit_indices=(2, 2, 2, 3, 3, 4, 4) strides=(1, 1, 1, 1, 1, 1, 1)"} : (tensor<4x2x2x3x3x4x4xf32>) -> tensor<1x2x2x3x3x4x4xf32>
-    %63 = jax.squeeze %62 {params = "dimensions=(0,)"} : (tensor<1x2x2x3x3x4x4xf32>) -> tensor<2x2x3x3x4x4xf32>
-    %64 = jax.slice %params.skip {params = "start_indices=(1, 0, 0) limit_indices=(2, 4, 4) strides=(1, 1, 1)"} : (tensor<4x4x4xf32>) -> tensor<1x4x4xf32>
-    %65 = jax.squeeze %64 {params = "dimensions=(0,)"} : (tensor<1x4x4xf32>) -> tensor<4x4xf32>
-    %66 = jax.slice %63 {params = "start_indices=(0, 0, 0, 0, 0, 0) limit_indices=(1, 2, 3, 3, 4, 4) strides=(1, 1, 1, 1, 1, 1)"} : (tensor<2x2x3x3x4x4xf32>) -> tensor<1x2x3x3x4x4xf32>
-    %67 = jax.squeeze %66 {params = "dimensions=(0,)"} : (tensor<1x2x3x3x4x4xf32>) -> tensor<2x3x3x4x4xf32>
-    %68 = jax.slice %67 {params = "start_indices=(0, 0, 0, 0, 0) limit_indices=(1, 3, 3, 4, 4)"} : (tensor<2x3x3x4x4xf32>) -> tensor<1x3x3x4x4xf32>
+    %55 = jax.pad %54, %38 {params = "padding_config=((np.int64(0), np.int64(0), 0), (np.int64(0), np.int64(0), 0), (np.int64(0), np.int64(0), 0), (np.int64(0), np.int64(0)…"} : (tensor<2x4x8x5xcomplex<f32>>, tensor<complex<f32>>) -> tensor<2x4x8x5xcomplex<f32>>
+    %56 = jax.fft %55 {params = "fft_type=3 fft_lengths=(8, 8)"} : (tensor<2x4x8x5xcomplex<f32>>) -> tensor<2x4x8x8xf32>
+    %57 = jax.transpose %56 {params = "permutation=(0, 2, 3, 1)"} : (tensor<2x4x8x8xf32>) -> tensor<2x8x8x4xf32>
+    %58 = tessera.graph.matmul %16, %20, %57 {present = [true, true, false, true], accumulate = "float32"} : (tensor<2x8x8x4xf32>, tensor<4x4xf32>, tensor<2x8x8x4xf32>) -> tensor<2x8x8x4xf32>
+    %59 = tessera.graph.gelu %58 {approximate = true} : (tensor<2x8x8x4xf32>) -> tensor<2x8x8x4xf32>
+    %60 = jax.slice %params.spectral {params = "start_indices=(1, 0, 0, 0, 0, 0, 0) limit_indices=(2, 2, 2, 3, 3, 4, 4) strides=(1, 1, 1, 1, 1, 1, 1)"} : (tensor<4x2x2x3x3x4x4xf32>) -> tensor<1x2x2x3x3x4x4xf32>
+    %61 = jax.squeeze %60 {params = "dimensions=(0,)"} : (tensor<1x2x2x3x3x4x4xf32>) -> tensor<2x2x3x3x4x4xf32>
+    %62 = jax.slice %params.skip {params = "start_indices=(1, 0, 0) limit_indices=(2, 4, 4) strides=(1, 1, 1)"} : (tensor<4x4x4xf32>) -> tensor<1x4x4xf32>
+    %63 = jax.squeeze %62 {params = "dimensions=(0,)"} : (tensor<1x4x4xf32>) -> tensor<4x4xf32>
+    %64 = jax.slice %61 {params = "start_indices=(0, 0, 0, 0, 0, 0) limit_indices=(1, 2, 3, 3, 4, 4) strides=(1, 1, 1, 1, 1, 1)"} : (tensor<2x2x3x3x4x4xf32>) -> tensor<1x2x3x3x4x4xf32>
+    %65 = jax.squeeze %64 {params = "dimensions=(0,)"} : (tensor<1x2x3x3x4x4xf32>) -> tensor<2x3x3x4x4xf32>
+    %66 = jax.slice %65 {params = "start_indices=(0, 0, 0, 0, 0) limit_indices=(1, 3, 3, 4, 4)"} : (tensor<2x3x3x4x4xf32>) -> tensor<1x3x3x4x4xf32>
+    %67 = jax.squeeze %66 {params = "dimensions=(0,)"} : (tensor<1x3x3x4x4xf32>) -> tensor<3x3x4x4xf32>
+    %68 = jax.slice %65 {params = "start_indices=(1, 0, 0, 0, 0) limit_indices=(2, 3, 3, 4, 4)"} : (tensor<2x3x3x4x4xf32>) -> tensor<1x3x3x4x4xf32>
     %69 = jax.squeeze %68 {params = "dimensions=(0,)"} : (tensor<1x3x3x4x4xf32>) -> tensor<3x3x4x4xf32>
-    %70 = jax.slice %67 {params = "start_indices=(1, 0, 0, 0, 0) limit_indices=(2, 3, 3, 4, 4)"} : (tensor<2x3x3x4x4xf32>) -> tensor<1x3x3x4x4xf32>
-    %71 = jax.squeeze %70 {params = "dimensions=(0,)"} : (tensor<1x3x3x4x4xf32>) -> tensor<3x3x4x4xf32>
-    %72 = jax.complex %69, %71 : (tensor<3x3x4x4xf32>, tensor<3x3x4x4xf32>) -> tensor<3x3x4x4xcomplex<f32>>
-    %73 = jax.slice %63 {params = "start_indices=(1, 0, 0, 0, 0, 0) limit_indices=(2, 2, 3, 3, 4, 4) strides=(1, 1, 1, 1, 1, 1)"} : (tensor<2x2x3x3x4x4xf32>) -> tensor<1x2x3x3x4x4xf32>
-    %74 = jax.squeeze %73 {params = "dimensions=(0,)"} : (tensor<1x2x3x3x4x4xf32>) -> tensor<2x3x3x4x4xf32>
-    %75 = jax.slice %74 {params = "start_indices=(0, 0, 0, 0, 0) limit_indices=(1, 3, 3, 4, 4)"} : (tensor<2x3x3x4x4xf32>) -> tensor<1x3x3x4x4xf32>
+    %70 = jax.complex %67, %69 : (tensor<3x3x4x4xf32>, tensor<3x3x4x4xf32>) -> tensor<3x3x4x4xcomplex<f32>>
+    %71 = jax.slice %61 {params = "start_indices=(1, 0, 0, 0, 0, 0) limit_indices=(2, 2, 3, 3, 4, 4) strides=(1, 1, 1, 1, 1, 1)"} : (tensor<2x2x3x3x4x4xf32>) -> tensor<1x2x3x3x4x4xf32>
+    %72 = jax.squeeze %71 {params = "dimensions=(0,)"} : (tensor<1x2x3x3x4x4xf32>) -> tensor<2x3x3x4x4xf32>
+    %73 = jax.slice %72 {params = "start_indices=(0, 0, 0, 0, 0) limit_indices=(1, 3, 3, 4, 4)"} : (tensor<2x3x3x4x4xf32>) -> tensor<1x3x3x4x4xf32>
+    %74 = jax.squeeze %73 {params = "dimensions=(0,)"} : (tensor<1x3x3x4x4xf32>) -> tensor<3x3x4x4xf32>
+    %75 = jax.slice %72 {params = "start_indices=(1, 0, 0, 0, 0) limit_indices=(2, 3, 3, 4, 4)"} : (tensor<2x3x3x4x4xf32>) -> tensor<1x3x3x4x4xf32>
     %76 = jax.squeeze %75 {params = "dimensions=(0,)"} : (tensor<1x3x3x4x4xf32>) -> tensor<3x3x4x4xf32>
-    %77 = jax.slice %74 {params = "start_indices=(1, 0, 0, 0, 0) limit_indices=(2, 3, 3, 4, 4)"} : (tensor<2x3x3x4x4xf32>) -> tensor<1x3x3x4x4xf32>
-    %78 = jax.squeeze %77 {params = "dimensions=(0,)"} : (tensor<1x3x3x4x4xf32>) -> tensor<3x3x4x4xf32>
-    %79 = jax.complex %76, %78 : (tensor<3x3x4x4xf32>, tensor<3x3x4x4xf32>) -> tensor<3x3x4x4xcomplex<f32>>
-    %80 = jax.transpose %61 {params = "permutation=(0, 3, 1, 2)"} : (tensor<2x8x8x4xf32>) -> tensor<2x4x8x8xf32>
-    %81 = jax.fft %80 {params = "fft_type=2 fft_lengths=(8, 8)"} : (tensor<2x4x8x8xf32>) -> tensor<2x4x8x5xcomplex<f32>>
-    %82 = jax.transpose %81 {params = "permutation=(0, 2, 3, 1)"} : (tensor<2x4x8x5xcomplex<f32>>) -> tensor<2x8x5x4xcomplex<f32>>
-    %83 = jax.slice %82 {params = "start_indices=(0, 0, 0, 0) limit_indices=(2, 3, 3, 4)"} : (tensor<2x8x5x4xcomplex<f32>>) -> tensor<2x3x3x4xcomplex<f32>>
-    %84 = jax.dot_general %72, %83 {params = "dimension_numbers=(((2,), (3,)), ((0, 1), (1, 2))) preferred_element_type=complex64"} : (tensor<3x3x4x4xcomplex<f32>>, tensor<2x3x3x4xcomplex<f32>>) -> tensor<3x3x4x2xcomplex<f32>>
-    %85 = jax.transpose %84 {params = "permutation=(3, 0, 1, 2)"} : (tensor<3x3x4x2xcomplex<f32>>) -> tensor<2x3x3x4xcomplex<f32>>
-    %86 = jax.slice %82 {params = "start_indices=(0, 5, 0, 0) limit_indices=(2, 8, 3, 4)"} : (tensor<2x8x5x4xcomplex<f32>>) -> tensor<2x3x3x4xcomplex<f32>>
-    %87 = jax.dot_general %79, %86 {params = "dimension_numbers=(((2,), (3,)), ((0, 1), (1, 2))) preferred_element_type=complex64"} : (tensor<3x3x4x4xcomplex<f32>>, tensor<2x3x3x4xcomplex<f32>>) -> tensor<3x3x4x2xcomplex<f32>>
-    %88 = jax.transpose %87 {params = "permutation=(3, 0, 1, 2)"} : (tensor<3x3x4x2xcomplex<f32>>) -> tensor<2x3x3x4xcomplex<f32>>
-    %89 = jax.scatter %39, %48, %85 {params = "dimension_numbers=ScatterDimensionNumbers(update_window_dims=(0, 1, 2, 3), inserted_window_dims=(), scatter_dims_to_operand_dims=(1, 2), … indices_are_sorted=True unique_indices=True mode=GatherScatterMode.FILL_OR_DROP"} : (tensor<2x8x5x4xcomplex<f32>>, tensor<2xi32>, tensor<2x3x3x4xcomplex<f32>>) -> tensor<2x8x5x4xcomplex<f32>>
-    %90 = jax.scatter %89, %52, %88 {params = "dimension_numbers=ScatterDimensionNumbers(update_window_dims=(0, 1, 2, 3), inserted_window_dims=(), scatter_dims_to_operand_dims=(1, 2), … indices_are_sorted=True unique_indices=True mode=GatherScatterMode.FILL_OR_DROP"} : (tensor<2x8x5x4xcomplex<f32>>, tensor<2xi32>, tensor<2x3x3x4xcomplex<f32>>) -> tensor<2x8x5x4xcomplex<f32>>
-    %91 = jax.transpose %90 {params = "permutation=(0, 3, 1, 2)"} : (tensor<2x8x5x4xcomplex<f32>>) -> tensor<2x4x8x5xcomplex<f32>>
-    %92 = jax.pad %91, %56 {params = "padding_config=((np.int64(0), np.int64(0), 0), (np.int64(0), np.int64(0), 0), (np.int64(0), np.int64(0), 0), (np.int64(0), np.int64(0)…"} : (tensor<2x4x8x5xcomplex<f32>>, tensor<complex<f32>>) -> tensor<2x4x8x5xcomplex<f32>>
-    %93 = jax.fft %92 {params = "fft_type=3 fft_lengths=(8, 8)"} : (tensor<2x4x8x5xcomplex<f32>>) -> tensor<2x4x8x8xf32>
-    %94 = jax.transpose %93 {params = "permutation=(0, 2, 3, 1)"} : (tensor<2x4x8x8xf32>) -> tensor<2x8x8x4xf32>
-    %95 = tessera.graph.matmul %61, %65, %94 {present = [true, true, false, true], accumulate = "float32"} : (tensor<2x8x8x4xf32>, tensor<4x4xf32>, tensor<2x8x8x4xf32>) -> tensor<2x8x8x4xf32>
-    %96 = tessera.graph.gelu %95 {approximate = true} : (tensor<2x8x8x4xf32>) -> tensor<2x8x8x4xf32>
-    %97 = jax.slice %params.spectral {params = "start_indices=(2, 0, 0, 0, 0, 0, 0) limit_indices=(3, 2, 2, 3, 3, 4, 4) strides=(1, 1, 1, 1, 1, 1, 1)"} : (tensor<4x2x2x3x3x4x4xf32>) -> tensor<1x2x2x3x3x4x4xf32>
-    %98 = jax.squeeze %97 {params = "dimensions=(0,)"} : (tensor<1x2x2x3x3x4x4xf32>) -> tensor<2x2x3x3x4x4xf32>
-    %99 = jax.slice %params.skip {params = "start_indices=(2, 0, 0) limit_indices=(3, 4, 4) strides=(1, 1, 1)"} : (tensor<4x4x4xf32>) -> tensor<1x4x4xf32>
-    %100 = jax.squeeze %99 {params = "dimensions=(0,)"} : (tensor<1x4x4xf32>) -> tensor<4x4xf32>
-    %101 = jax.slice %98 {params = "start_indices=(0, 0, 0, 0, 0, 0) limit_indices=(1, 2, 3, 3, 4, 4) strides=(1, 1, 1, 1, 1, 1)"} : (tensor<2x2x3x3x4x4xf32>) -> tensor<1x2x3x3x4x4xf32>
-    %102 = jax.squeeze %101 {params = "dimensions=(0,)"} : (tensor<1x2x3x3x4x4xf32>) -> tensor<2x3x3x4x4xf32>
-    %103 = jax.slice %102 {params = "start_indices=(0, 0, 0, 0, 0) limit_indices=(1, 3, 3, 4, 4)"} : (tensor<2x3x3x4x4xf32>) -> tensor<1x3x3x4x4xf32>
+    %77 = jax.complex %74, %76 : (tensor<3x3x4x4xf32>, tensor<3x3x4x4xf32>) -> tensor<3x3x4x4xcomplex<f32>>
+    %78 = jax.transpose %59 {params = "permutation=(0, 3, 1, 2)"} : (tensor<2x8x8x4xf32>) -> tensor<2x4x8x8xf32>
+    %79 = jax.fft %78 {params = "fft_type=2 fft_lengths=(8, 8)"} : (tensor<2x4x8x8xf32>) -> tensor<2x4x8x5xcomplex<f32>>
+    %80 = jax.transpose %79 {params = "permutation=(0, 2, 3, 1)"} : (tensor<2x4x8x5xcomplex<f32>>) -> tensor<2x8x5x4xcomplex<f32>>
+    %81 = jax.slice %80 {params = "start_indices=(0, 0, 0, 0) limit_indices=(2, 3, 3, 4)"} : (tensor<2x8x5x4xcomplex<f32>>) -> tensor<2x3x3x4xcomplex<f32>>
+    %82 = jax.dot_general %70, %81 {params = "dimension_numbers=(((2,), (3,)), ((0, 1), (1, 2))) preferred_element_type=complex64"} : (tensor<3x3x4x4xcomplex<f32>>, tensor<2x3x3x4xcomplex<f32>>) -> tensor<3x3x4x2xcomplex<f32>>
+    %83 = jax.transpose %82 {params = "permutation=(3, 0, 1, 2)"} : (tensor<3x3x4x2xcomplex<f32>>) -> tensor<2x3x3x4xcomplex<f32>>
+    %84 = jax.slice %80 {params = "start_indices=(0, 5, 0, 0) limit_indices=(2, 8, 3, 4)"} : (tensor<2x8x5x4xcomplex<f32>>) -> tensor<2x3x3x4xcomplex<f32>>
+    %85 = jax.dot_general %77, %84 {params = "dimension_numbers=(((2,), (3,)), ((0, 1), (1, 2))) preferred_element_type=complex64"} : (tensor<3x3x4x4xcomplex<f32>>, tensor<2x3x3x4xcomplex<f32>>) -> tensor<3x3x4x2xcomplex<f32>>
+    %86 = jax.transpose %85 {params = "permutation=(3, 0, 1, 2)"} : (tensor<3x3x4x2xcomplex<f32>>) -> tensor<2x3x3x4xcomplex<f32>>
+    %87 = jax.scatter %39, %48, %83 {params = "dimension_numbers=ScatterDimensionNumbers(update_window_dims=(0, 1, 2, 3), inserted_window_dims=(), scatter_dims_to_operand_dims=(1, 2), … indices_are_sorted=True unique_indices=True mode=GatherScatterMode.FILL_OR_DROP"} : (tensor<2x8x5x4xcomplex<f32>>, tensor<2xi32>, tensor<2x3x3x4xcomplex<f32>>) -> tensor<2x8x5x4xcomplex<f32>>
+    %88 = jax.scatter %87, %52, %86 {params = "dimension_numbers=ScatterDimensionNumbers(update_window_dims=(0, 1, 2, 3), inserted_window_dims=(), scatter_dims_to_operand_dims=(1, 2), … indices_are_sorted=True unique_indices=True mode=GatherScatterMode.FILL_OR_DROP"} : (tensor<2x8x5x4xcomplex<f32>>, tensor<2xi32>, tensor<2x3x3x4xcomplex<f32>>) -> tensor<2x8x5x4xcomplex<f32>>
+    %89 = jax.transpose %88 {params = "permutation=(0, 3, 1, 2)"} : (tensor<2x8x5x4xcomplex<f32>>) -> tensor<2x4x8x5xcomplex<f32>>
+    %90 = jax.pad %89, %38 {params = "padding_config=((np.int64(0), np.int64(0), 0), (np.int64(0), np.int64(0), 0), (np.int64(0), np.int64(0), 0), (np.int64(0), np.int64(0)…"} : (tensor<2x4x8x5xcomplex<f32>>, tensor<complex<f32>>) -> tensor<2x4x8x5xcomplex<f32>>
+    %91 = jax.fft %90 {params = "fft_type=3 fft_lengths=(8, 8)"} : (tensor<2x4x8x5xcomplex<f32>>) -> tensor<2x4x8x8xf32>
+    %92 = jax.transpose %91 {params = "permutation=(0, 2, 3, 1)"} : (tensor<2x4x8x8xf32>) -> tensor<2x8x8x4xf32>
+    %93 = tessera.graph.matmul %59, %63, %92 {present = [true, true, false, true], accumulate = "float32"} : (tensor<2x8x8x4xf32>, tensor<4x4xf32>, tensor<2x8x8x4xf32>) -> tensor<2x8x8x4xf32>
+    %94 = tessera.graph.gelu %93 {approximate = true} : (tensor<2x8x8x4xf32>) -> tensor<2x8x8x4xf32>
+    %95 = jax.slice %params.spectral {params = "start_indices=(2, 0, 0, 0, 0, 0, 0) limit_indices=(3, 2, 2, 3, 3, 4, 4) strides=(1, 1, 1, 1, 1, 1, 1)"} : (tensor<4x2x2x3x3x4x4xf32>) -> tensor<1x2x2x3x3x4x4xf32>
+    %96 = jax.squeeze %95 {params = "dimensions=(0,)"} : (tensor<1x2x2x3x3x4x4xf32>) -> tensor<2x2x3x3x4x4xf32>
+    %97 = jax.slice %params.skip {params = "start_indices=(2, 0, 0) limit_indices=(3, 4, 4) strides=(1, 1, 1)"} : (tensor<4x4x4xf32>) -> tensor<1x4x4xf32>
+    %98 = jax.squeeze %97 {params = "dimensions=(0,)"} : (tensor<1x4x4xf32>) -> tensor<4x4xf32>
+    %99 = jax.slice %96 {params = "start_indices=(0, 0, 0, 0, 0, 0) limit_indices=(1, 2, 3, 3, 4, 4) strides=(1, 1, 1, 1, 1, 1)"} : (tensor<2x2x3x3x4x4xf32>) -> tensor<1x2x3x3x4x4xf32>
+    %100 = jax.squeeze %99 {params = "dimensions=(0,)"} : (tensor<1x2x3x3x4x4xf32>) -> tensor<2x3x3x4x4xf32>
+    %101 = jax.slice %100 {params = "start_indices=(0, 0, 0, 0, 0) limit_indices=(1, 3, 3, 4, 4)"} : (tensor<2x3x3x4x4xf32>) -> tensor<1x3x3x4x4xf32>
+    %102 = jax.squeeze %101 {params = "dimensions=(0,)"} : (tensor<1x3x3x4x4xf32>) -> tensor<3x3x4x4xf32>
+    %103 = jax.slice %100 {params = "start_indices=(1, 0, 0, 0, 0) limit_indices=(2, 3, 3, 4, 4)"} : (tensor<2x3x3x4x4xf32>) -> tensor<1x3x3x4x4xf32>
     %104 = jax.squeeze %103 {params = "dimensions=(0,)"} : (tensor<1x3x3x4x4xf32>) -> tensor<3x3x4x4xf32>
-    %105 = jax.slice %102 {params = "start_indices=(1, 0, 0, 0, 0) limit_indices=(2, 3, 3, 4, 4)"} : (tensor<2x3x3x4x4xf32>) -> tensor<1x3x3x4x4xf32>
-    %106 = jax.squeeze %105 {params = "dimensions=(0,)"} : (tensor<1x3x3x4x4xf32>) -> tensor<3x3x4x4xf32>
-    %107 = jax.complex %104, %106 : (tensor<3x3x4x4xf32>, tensor<3x3x4x4xf32>) -> tensor<3x3x4x4xcomplex<f32>>
-    %108 = jax.slice %98 {params = "start_indices=(1, 0, 0, 0, 0, 0) limit_indices=(2, 2, 3, 3, 4, 4) strides=(1, 1, 1, 1, 1, 1)"} : (tensor<2x2x3x3x4x4xf32>) -> tensor<1x2x3x3x4x4xf32>
-    %109 = jax.squeeze %108 {params = "dimensions=(0,)"} : (tensor<1x2x3x3x4x4xf32>) -> tensor<2x3x3x4x4xf32>
-    %110 = jax.slice %109 {params = "start_indices=(0, 0, 0, 0, 0) limit_indices=(1, 3, 3, 4, 4)"} : (tensor<2x3x3x4x4xf32>) -> tensor<1x3x3x4x4xf32>
+    %105 = jax.complex %102, %104 : (tensor<3x3x4x4xf32>, tensor<3x3x4x4xf32>) -> tensor<3x3x4x4xcomplex<f32>>
+    %106 = jax.slice %96 {params = "start_indices=(1, 0, 0, 0, 0, 0) limit_indices=(2, 2, 3, 3, 4, 4) strides=(1, 1, 1, 1, 1, 1)"} : (tensor<2x2x3x3x4x4xf32>) -> tensor<1x2x3x3x4x4xf32>
+    %107 = jax.squeeze %106 {params = "dimensions=(0,)"} : (tensor<1x2x3x3x4x4xf32>) -> tensor<2x3x3x4x4xf32>
+    %108 = jax.slice %107 {params = "start_indices=(0, 0, 0, 0, 0) limit_indices=(1, 3, 3, 4, 4)"} : (tensor<2x3x3x4x4xf32>) -> tensor<1x3x3x4x4xf32>
+    %109 = jax.squeeze %108 {params = "dimensions=(0,)"} : (tensor<1x3x3x4x4xf32>) -> tensor<3x3x4x4xf32>
+    %110 = jax.slice %107 {params = "start_indices=(1, 0, 0, 0, 0) limit_indices=(2, 3, 3, 4, 4)"} : (tensor<2x3x3x4x4xf32>) -> tensor<1x3x3x4x4xf32>
     %111 = jax.squeeze %110 {params = "dimensions=(0,)"} : (tensor<1x3x3x4x4xf32>) -> tensor<3x3x4x4xf32>
-    %112 = jax.slice %109 {params = "start_indices=(1, 0, 0, 0, 0) limit_indices=(2, 3, 3, 4, 4)"} : (tensor<2x3x3x4x4xf32>) -> tensor<1x3x3x4x4xf32>
-    %113 = jax.squeeze %112 {params = "dimensions=(0,)"} : (tensor<1x3x3x4x4xf32>) -> tensor<3x3x4x4xf32>
-    %114 = jax.complex %111, %113 : (tensor<3x3x4x4xf32>, tensor<3x3x4x4xf32>) -> tensor<3x3x4x4xcomplex<f32>>
-    %115 = jax.transpose %96 {params = "permutation=(0, 3, 1, 2)"} : (tensor<2x8x8x4xf32>) -> tensor<2x4x8x8xf32>
-    %116 = jax.fft %115 {params = "fft_type=2 fft_lengths=(8, 8)"} : (tensor<2x4x8x8xf32>) -> tensor<2x4x8x5xcomplex<f32>>
-    %117 = jax.transpose %116 {params = "permutation=(0, 2, 3, 1)"} : (tensor<2x4x8x5xcomplex<f32>>) -> tensor<2x8x5x4xcomplex<f32>>
-    %118 = jax.slice %117 {params = "start_indices=(0, 0, 0, 0) limit_indices=(2, 3, 3, 4)"} : (tensor<2x8x5x4xcomplex<f32>>) -> tensor<2x3x3x4xcomplex<f32>>
-    %119 = jax.dot_general %107, %118 {params = "dimension_numbers=(((2,), (3,)), ((0, 1), (1, 2))) preferred_element_type=complex64"} : (tensor<3x3x4x4xcomplex<f32>>, tensor<2x3x3x4xcomplex<f32>>) -> tensor<3x3x4x2xcomplex<f32>>
-    %120 = jax.transpose %119 {params = "permutation=(3, 0, 1, 2)"} : (tensor<3x3x4x2xcomplex<f32>>) -> tensor<2x3x3x4xcomplex<f32>>
-    %121 = jax.slice %117 {params = "start_indices=(0, 5, 0, 0) limit_indices=(2, 8, 3, 4)"} : (tensor<2x8x5x4xcomplex<f32>>) -> tensor<2x3x3x4xcomplex<f32>>
-    %122 = jax.dot_general %114, %121 {params = "dimension_numbers=(((2,), (3,)), ((0, 1), (1, 2))) preferred_element_type=complex64"} : (tensor<3x3x4x4xcomplex<f32>>, tensor<2x3x3x4xcomplex<f32>>) -> tensor<3x3x4x2xcomplex<f32>>
-    %123 = jax.transpose %122 {params = "permutation=(3, 0, 1, 2)"} : (tensor<3x3x4x2xcomplex<f32>>) -> tensor<2x3x3x4xcomplex<f32>>
-    %124 = jax.scatter %39, %48, %120 {params = "dimension_numbers=ScatterDimensionNumbers(update_window_dims=(0, 1, 2, 3), inserted_window_dims=(), scatter_dims_to_operand_dims=(1, 2), … indices_are_sorted=True unique_indices=True mode=GatherScatterMode.FILL_OR_DROP"} : (tensor<2x8x5x4xcomplex<f32>>, tensor<2xi32>, tensor<2x3x3x4xcomplex<f32>>) -> tensor<2x8x5x4xcomplex<f32>>
-    %125 = jax.scatter %124, %52, %123 {params = "dimension_numbers=ScatterDimensionNumbers(update_window_dims=(0, 1, 2, 3), inserted_window_dims=(), scatter_dims_to_operand_dims=(1, 2), … indices_are_sorted=True unique_indices=True mode=GatherScatterMode.FILL_OR_DROP"} : (tensor<2x8x5x4xcomplex<f32>>, tensor<2xi32>, tensor<2x3x3x4xcomplex<f32>>) -> tensor<2x8x5x4xcomplex<f32>>
-    %126 = jax.transpose %125 {params = "permutation=(0, 3, 1, 2)"} : (tensor<2x8x5x4xcomplex<f32>>) -> tensor<2x4x8x5xcomplex<f32>>
-    %127 = jax.pad %126, %56 {params = "padding_config=((np.int64(0), np.int64(0), 0), (np.int64(0), np.int64(0), 0), (np.int64(0), np.int64(0), 0), (np.int64(0), np.int64(0)…"} : (tensor<2x4x8x5xcomplex<f32>>, tensor<complex<f32>>) -> tensor<2x4x8x5xcomplex<f32>>
-    %128 = jax.fft %127 {params = "fft_type=3 fft_lengths=(8, 8)"} : (tensor<2x4x8x5xcomplex<f32>>) -> tensor<2x4x8x8xf32>
-    %129 = jax.transpose %128 {params = "permutation=(0, 2, 3, 1)"} : (tensor<2x4x8x8xf32>) -> tensor<2x8x8x4xf32>
-    %130 = tessera.graph.matmul %96, %100, %129 {present = [true, true, false, true], accumulate = "float32"} : (tensor<2x8x8x4xf32>, tensor<4x4xf32>, tensor<2x8x8x4xf32>) -> tensor<2x8x8x4xf32>
-    %131 = tessera.graph.gelu %130 {approximate = true} : (tensor<2x8x8x4xf32>) -> tensor<2x8x8x4xf32>
-    %132 = jax.slice %params.spectral {params = "start_indices=(3, 0, 0, 0, 0, 0, 0) limit_indices=(4, 2, 2, 3, 3, 4, 4) strides=(1, 1, 1, 1, 1, 1, 1)"} : (tensor<4x2x2x3x3x4x4xf32>) -> tensor<1x2x2x3x3x4x4xf32>
-    %133 = jax.squeeze %132 {params = "dimensions=(0,)"} : (tensor<1x2x2x3x3x4x4xf32>) -> tensor<2x2x3x3x4x4xf32>
-    %134 = jax.slice %params.skip {params = "start_indices=(3, 0, 0) limit_indices=(4, 4, 4) strides=(1, 1, 1)"} : (tensor<4x4x4xf32>) -> tensor<1x4x4xf32>
-    %135 = jax.squeeze %134 {params = "dimensions=(0,)"} : (tensor<1x4x4xf32>) -> tensor<4x4xf32>
-    %136 = jax.slice %133 {params = "start_indices=(0, 0, 0, 0, 0, 0) limit_indices=(1, 2, 3, 3, 4, 4) strides=(1, 1, 1, 1, 1, 1)"} : (tensor<2x2x3x3x4x4xf32>) -> tensor<1x2x3x3x4x4xf32>
-    %137 = jax.squeeze %136 {params = "dimensions=(0,)"} : (tensor<1x2x3x3x4x4xf32>) -> tensor<2x3x3x4x4xf32>
-    %138 = jax.slice %137 {params = "start_indices=(0, 0, 0, 0, 0) limit_indices=(1, 3, 3, 4, 4)"} : (tensor<2x3x3x4x4xf32>) -> tensor<1x3x3x4x4xf32>
+    %112 = jax.complex %109, %111 : (tensor<3x3x4x4xf32>, tensor<3x3x4x4xf32>) -> tensor<3x3x4x4xcomplex<f32>>
+    %113 = jax.transpose %94 {params = "permutation=(0, 3, 1, 2)"} : (tensor<2x8x8x4xf32>) -> tensor<2x4x8x8xf32>
+    %114 = jax.fft %113 {params = "fft_type=2 fft_lengths=(8, 8)"} : (tensor<2x4x8x8xf32>) -> tensor<2x4x8x5xcomplex<f32>>
+    %115 = jax.transpose %114 {params = "permutation=(0, 2, 3, 1)"} : (tensor<2x4x8x5xcomplex<f32>>) -> tensor<2x8x5x4xcomplex<f32>>
+    %116 = jax.slice %115 {params = "start_indices=(0, 0, 0, 0) limit_indices=(2, 3, 3, 4)"} : (tensor<2x8x5x4xcomplex<f32>>) -> tensor<2x3x3x4xcomplex<f32>>
+    %117 = jax.dot_general %105, %116 {params = "dimension_numbers=(((2,), (3,)), ((0, 1), (1, 2))) preferred_element_type=complex64"} : (tensor<3x3x4x4xcomplex<f32>>, tensor<2x3x3x4xcomplex<f32>>) -> tensor<3x3x4x2xcomplex<f32>>
+    %118 = jax.transpose %117 {params = "permutation=(3, 0, 1, 2)"} : (tensor<3x3x4x2xcomplex<f32>>) -> tensor<2x3x3x4xcomplex<f32>>
+    %119 = jax.slice %115 {params = "start_indices=(0, 5, 0, 0) limit_indices=(2, 8, 3, 4)"} : (tensor<2x8x5x4xcomplex<f32>>) -> tensor<2x3x3x4xcomplex<f32>>
+    %120 = jax.dot_general %112, %119 {params = "dimension_numbers=(((2,), (3,)), ((0, 1), (1, 2))) preferred_element_type=complex64"} : (tensor<3x3x4x4xcomplex<f32>>, tensor<2x3x3x4xcomplex<f32>>) -> tensor<3x3x4x2xcomplex<f32>>
+    %121 = jax.transpose %120 {params = "permutation=(3, 0, 1, 2)"} : (tensor<3x3x4x2xcomplex<f32>>) -> tensor<2x3x3x4xcomplex<f32>>
+    %122 = jax.scatter %39, %48, %118 {params = "dimension_numbers=ScatterDimensionNumbers(update_window_dims=(0, 1, 2, 3), inserted_window_dims=(), scatter_dims_to_operand_dims=(1, 2), … indices_are_sorted=True unique_indices=True mode=GatherScatterMode.FILL_OR_DROP"} : (tensor<2x8x5x4xcomplex<f32>>, tensor<2xi32>, tensor<2x3x3x4xcomplex<f32>>) -> tensor<2x8x5x4xcomplex<f32>>
+    %123 = jax.scatter %122, %52, %121 {params = "dimension_numbers=ScatterDimensionNumbers(update_window_dims=(0, 1, 2, 3), inserted_window_dims=(), scatter_dims_to_operand_dims=(1, 2), … indices_are_sorted=True unique_indices=True mode=GatherScatterMode.FILL_OR_DROP"} : (tensor<2x8x5x4xcomplex<f32>>, tensor<2xi32>, tensor<2x3x3x4xcomplex<f32>>) -> tensor<2x8x5x4xcomplex<f32>>
+    %124 = jax.transpose %123 {params = "permutation=(0, 3, 1, 2)"} : (tensor<2x8x5x4xcomplex<f32>>) -> tensor<2x4x8x5xcomplex<f32>>
+    %125 = jax.pad %124, %38 {params = "padding_config=((np.int64(0), np.int64(0), 0), (np.int64(0), np.int64(0), 0), (np.int64(0), np.int64(0), 0), (np.int64(0), np.int64(0)…"} : (tensor<2x4x8x5xcomplex<f32>>, tensor<complex<f32>>) -> tensor<2x4x8x5xcomplex<f32>>
+    %126 = jax.fft %125 {params = "fft_type=3 fft_lengths=(8, 8)"} : (tensor<2x4x8x5xcomplex<f32>>) -> tensor<2x4x8x8xf32>
+    %127 = jax.transpose %126 {params = "permutation=(0, 2, 3, 1)"} : (tensor<2x4x8x8xf32>) -> tensor<2x8x8x4xf32>
+    %128 = tessera.graph.matmul %94, %98, %127 {present = [true, true, false, true], accumulate = "float32"} : (tensor<2x8x8x4xf32>, tensor<4x4xf32>, tensor<2x8x8x4xf32>) -> tensor<2x8x8x4xf32>
+    %129 = tessera.graph.gelu %128 {approximate = true} : (tensor<2x8x8x4xf32>) -> tensor<2x8x8x4xf32>
+    %130 = jax.slice %params.spectral {params = "start_indices=(3, 0, 0, 0, 0, 0, 0) limit_indices=(4, 2, 2, 3, 3, 4, 4) strides=(1, 1, 1, 1, 1, 1, 1)"} : (tensor<4x2x2x3x3x4x4xf32>) -> tensor<1x2x2x3x3x4x4xf32>
+    %131 = jax.squeeze %130 {params = "dimensions=(0,)"} : (tensor<1x2x2x3x3x4x4xf32>) -> tensor<2x2x3x3x4x4xf32>
+    %132 = jax.slice %params.skip {params = "start_indices=(3, 0, 0) limit_indices=(4, 4, 4) strides=(1, 1, 1)"} : (tensor<4x4x4xf32>) -> tensor<1x4x4xf32>
+    %133 = jax.squeeze %132 {params = "dimensions=(0,)"} : (tensor<1x4x4xf32>) -> tensor<4x4xf32>
+    %134 = jax.slice %131 {params = "start_indices=(0, 0, 0, 0, 0, 0) limit_indices=(1, 2, 3, 3, 4, 4) strides=(1, 1, 1, 1, 1, 1)"} : (tensor<2x2x3x3x4x4xf32>) -> tensor<1x2x3x3x4x4xf32>
+    %135 = jax.squeeze %134 {params = "dimensions=(0,)"} : (tensor<1x2x3x3x4x4xf32>) -> tensor<2x3x3x4x4xf32>
+    %136 = jax.slice %135 {params = "start_indices=(0, 0, 0, 0, 0) limit_indices=(1, 3, 3, 4, 4)"} : (tensor<2x3x3x4x4xf32>) -> tensor<1x3x3x4x4xf32>
+    %137 = jax.squeeze %136 {params = "dimensions=(0,)"} : (tensor<1x3x3x4x4xf32>) -> tensor<3x3x4x4xf32>
+    %138 = jax.slice %135 {params = "start_indices=(1, 0, 0, 0, 0) limit_indices=(2, 3, 3, 4, 4)"} : (tensor<2x3x3x4x4xf32>) -> tensor<1x3x3x4x4xf32>
     %139 = jax.squeeze %138 {params = "dimensions=(0,)"} : (tensor<1x3x3x4x4xf32>) -> tensor<3x3x4x4xf32>
-    %140 = jax.slice %137 {params = "start_indices=(1, 0, 0, 0, 0) limit_indices=(2, 3, 3, 4, 4)"} : (tensor<2x3x3x4x4xf32>) -> tensor<1x3x3x4x4xf32>
-    %141 = jax.squeeze %140 {params = "dimensions=(0,)"} : (tensor<1x3x3x4x4xf32>) -> tensor<3x3x4x4xf32>
-    %142 = jax.complex %139, %141 : (tensor<3x3x4x4xf32>, tensor<3x3x4x4xf32>) -> tensor<3x3x4x4xcomplex<f32>>
-    %143 = jax.slice %133 {params = "start_indices=(1, 0, 0, 0, 0, 0) limit_indices=(2, 2, 3, 3, 4, 4) strides=(1, 1, 1, 1, 1, 1)"} : (tensor<2x2x3x3x4x4xf32>) -> tensor<1x2x3x3x4x4xf32>
-    %144 = jax.squeeze %143 {params = "dimensions=(0,)"} : (tensor<1x2x3x3x4x4xf32>) -> tensor<2x3x3x4x4xf32>
-    %145 = jax.slice %144 {params = "start_indices=(0, 0, 0, 0, 0) limit_indices=(1, 3, 3, 4, 4)"} : (tensor<2x3x3x4x4xf32>) -> tensor<1x3x3x4x4xf32>
+    %140 = jax.complex %137, %139 : (tensor<3x3x4x4xf32>, tensor<3x3x4x4xf32>) -> tensor<3x3x4x4xcomplex<f32>>
+    %141 = jax.slice %131 {params = "start_indices=(1, 0, 0, 0, 0, 0) limit_indices=(2, 2, 3, 3, 4, 4) strides=(1, 1, 1, 1, 1, 1)"} : (tensor<2x2x3x3x4x4xf32>) -> tensor<1x2x3x3x4x4xf32>
+    %142 = jax.squeeze %141 {params = "dimensions=(0,)"} : (tensor<1x2x3x3x4x4xf32>) -> tensor<2x3x3x4x4xf32>
+    %143 = jax.slice %142 {params = "start_indices=(0, 0, 0, 0, 0) limit_indices=(1, 3, 3, 4, 4)"} : (tensor<2x3x3x4x4xf32>) -> tensor<1x3x3x4x4xf32>
+    %144 = jax.squeeze %143 {params = "dimensions=(0,)"} : (tensor<1x3x3x4x4xf32>) -> tensor<3x3x4x4xf32>
+    %145 = jax.slice %142 {params = "start_indices=(1, 0, 0, 0, 0) limit_indices=(2, 3, 3, 4, 4)"} : (tensor<2x3x3x4x4xf32>) -> tensor<1x3x3x4x4xf32>
     %146 = jax.squeeze %145 {params = "dimensions=(0,)"} : (tensor<1x3x3x4x4xf32>) -> tensor<3x3x4x4xf32>
-    %147 = jax.slice %144 {params = "start_indices=(1, 0, 0, 0, 0) limit_indices=(2, 3, 3, 4, 4)"} : (tensor<2x3x3x4x4xf32>) -> tensor<1x3x3x4x4xf32>
-    %148 = jax.squeeze %147 {params = "dimensions=(0,)"} : (tensor<1x3x3x4x4xf32>) -> tensor<3x3x4x4xf32>
-    %149 = jax.complex %146, %148 : (tensor<3x3x4x4xf32>, tensor<3x3x4x4xf32>) -> tensor<3x3x4x4xcomplex<f32>>
-    %150 = jax.transpose %131 {params = "permutation=(0, 3, 1, 2)"} : (tensor<2x8x8x4xf32>) -> tensor<2x4x8x8xf32>
-    %151 = jax.fft %150 {params = "fft_type=2 fft_lengths=(8, 8)"} : (tensor<2x4x8x8xf32>) -> tensor<2x4x8x5xcomplex<f32>>
-    %152 = jax.transpose %151 {params = "permutation=(0, 2, 3, 1)"} : (tensor<2x4x8x5xcomplex<f32>>) -> tensor<2x8x5x4xcomplex<f32>>
-    %153 = jax.slice %152 {params = "start_indices=(0, 0, 0, 0) limit_indices=(2, 3, 3, 4)"} : (tensor<2x8x5x4xcomplex<f32>>) -> tensor<2x3x3x4xcomplex<f32>>
-    %154 = jax.dot_general %142, %153 {params = "dimension_numbers=(((2,), (3,)), ((0, 1), (1, 2))) preferred_element_type=complex64"} : (tensor<3x3x4x4xcomplex<f32>>, tensor<2x3x3x4xcomplex<f32>>) -> tensor<3x3x4x2xcomplex<f32>>
-    %155 = jax.transpose %154 {params = "permutation=(3, 0, 1, 2)"} : (tensor<3x3x4x2xcomplex<f32>>) -> tensor<2x3x3x4xcomplex<f32>>
-    %156 = jax.slice %152 {params = "start_indices=(0, 5, 0, 0) limit_indices=(2, 8, 3, 4)"} : (tensor<2x8x5x4xcomplex<f32>>) -> tensor<2x3x3x4xcomplex<f32>>
-    %157 = jax.dot_general %149, %156 {params = "dimension_numbers=(((2,), (3,)), ((0, 1), (1, 2))) preferred_element_type=complex64"} : (tensor<3x3x4x4xcomplex<f32>>, tensor<2x3x3x4xcomplex<f32>>) -> tensor<3x3x4x2xcomplex<f32>>
-    %158 = jax.transpose %157 {params = "permutation=(3, 0, 1, 2)"} : (tensor<3x3x4x2xcomplex<f32>>) -> tensor<2x3x3x4xcomplex<f32>>
-    %159 = jax.scatter %39, %48, %155 {params = "dimension_numbers=ScatterDimensionNumbers(update_window_dims=(0, 1, 2, 3), inserted_window_dims=(), scatter_dims_to_operand_dims=(1, 2), … indices_are_sorted=True unique_indices=True mode=GatherScatterMode.FILL_OR_DROP"} : (tensor<2x8x5x4xcomplex<f32>>, tensor<2xi32>, tensor<2x3x3x4xcomplex<f32>>) -> tensor<2x8x5x4xcomplex<f32>>
-    %160 = jax.scatter %159, %52, %158 {params = "dimension_numbers=ScatterDimensionNumbers(update_window_dims=(0, 1, 2, 3), inserted_window_dims=(), scatter_dims_to_operand_dims=(1, 2), … indices_are_sorted=True unique_indices=True mode=GatherScatterMode.FILL_OR_DROP"} : (tensor<2x8x5x4xcomplex<f32>>, tensor<2xi32>, tensor<2x3x3x4xcomplex<f32>>) -> tensor<2x8x5x4xcomplex<f32>>
-    %161 = jax.transpose %160 {params = "permutation=(0, 3, 1, 2)"} : (tensor<2x8x5x4xcomplex<f32>>) -> tensor<2x4x8x5xcomplex<f32>>
-    %162 = jax.pad %161, %56 {params = "padding_config=((np.int64(0), np.int64(0), 0), (np.int64(0), np.int64(0), 0), (np.int64(0), np.int64(0), 0), (np.int64(0), np.int64(0)…"} : (tensor<2x4x8x5xcomplex<f32>>, tensor<complex<f32>>) -> tensor<2x4x8x5xcomplex<f32>>
-    %163 = jax.fft %162 {params = "fft_type=3 fft_lengths=(8, 8)"} : (tensor<2x4x8x5xcomplex<f32>>) -> tensor<2x4x8x8xf32>
-    %164 = jax.transpose %163 {params = "permutation=(0, 2, 3, 1)"} : (tensor<2x4x8x8xf32>) -> tensor<2x8x8x4xf32>
-    %165 = tessera.graph.matmul %131, %135, %164 {present = [true, true, false, true], accumulate = "float32"} : (tensor<2x8x8x4xf32>, tensor<4x4xf32>, tensor<2x8x8x4xf32>) -> tensor<2x8x8x4xf32>
-    %166 = tessera.graph.gelu %165 {approximate = true} : (tensor<2x8x8x4xf32>) -> tensor<2x8x8x4xf32>
-    %167 = jax.dot_general %166, %params.project {params = "dimension_numbers=(((3,), (0,)), ((), ())) preferred_element_type=float32"} : (tensor<2x8x8x4xf32>, tensor<4x1xf32>) -> tensor<2x8x8x1xf32>
-    %168 = jax.integer_pow %field {params = "y=2"} : (tensor<2x8x8x1xf32>) -> tensor<2x8x8x1xf32>
-    %169 = jax.sub %167, %168 : (tensor<2x8x8x1xf32>, tensor<2x8x8x1xf32>) -> tensor<2x8x8x1xf32>
-    %170 = jax.integer_pow %169 {params = "y=2"} : (tensor<2x8x8x1xf32>) -> tensor<2x8x8x1xf32>
+    %147 = jax.complex %144, %146 : (tensor<3x3x4x4xf32>, tensor<3x3x4x4xf32>) -> tensor<3x3x4x4xcomplex<f32>>
+    %148 = jax.transpose %129 {params = "permutation=(0, 3, 1, 2)"} : (tensor<2x8x8x4xf32>) -> tensor<2x4x8x8xf32>
+    %149 = jax.fft %148 {params = "fft_type=2 fft_lengths=(8, 8)"} : (tensor<2x4x8x8xf32>) -> tensor<2x4x8x5xcomplex<f32>>
+    %150 = jax.transpose %149 {params = "permutation=(0, 2, 3, 1)"} : (tensor<2x4x8x5xcomplex<f32>>) -> tensor<2x8x5x4xcomplex<f32>>
+    %151 = jax.slice %150 {params = "start_indices=(0, 0, 0, 0) limit_indices=(2, 3, 3, 4)"} : (tensor<2x8x5x4xcomplex<f32>>) -> tensor<2x3x3x4xcomplex<f32>>
+    %152 = jax.dot_general %140, %151 {params = "dimension_numbers=(((2,), (3,)), ((0, 1), (1, 2))) preferred_element_type=complex64"} : (tensor<3x3x4x4xcomplex<f32>>, tensor<2x3x3x4xcomplex<f32>>) -> tensor<3x3x4x2xcomplex<f32>>
+    %153 = jax.transpose %152 {params = "permutation=(3, 0, 1, 2)"} : (tensor<3x3x4x2xcomplex<f32>>) -> tensor<2x3x3x4xcomplex<f32>>
+    %154 = jax.slice %150 {params = "start_indices=(0, 5, 0, 0) limit_indices=(2, 8, 3, 4)"} : (tensor<2x8x5x4xcomplex<f32>>) -> tensor<2x3x3x4xcomplex<f32>>
+    %155 = jax.dot_general %147, %154 {params = "dimension_numbers=(((2,), (3,)), ((0, 1), (1, 2))) preferred_element_type=complex64"} : (tensor<3x3x4x4xcomplex<f32>>, tensor<2x3x3x4xcomplex<f32>>) -> tensor<3x3x4x2xcomplex<f32>>
+    %156 = jax.transpose %155 {params = "permutation=(3, 0, 1, 2)"} : (tensor<3x3x4x2xcomplex<f32>>) -> tensor<2x3x3x4xcomplex<f32>>
+    %157 = jax.scatter %39, %48, %153 {params = "dimension_numbers=ScatterDimensionNumbers(update_window_dims=(0, 1, 2, 3), inserted_window_dims=(), scatter_dims_to_operand_dims=(1, 2), … indices_are_sorted=True unique_indices=True mode=GatherScatterMode.FILL_OR_DROP"} : (tensor<2x8x5x4xcomplex<f32>>, tensor<2xi32>, tensor<2x3x3x4xcomplex<f32>>) -> tensor<2x8x5x4xcomplex<f32>>
+    %158 = jax.scatter %157, %52, %156 {params = "dimension_numbers=ScatterDimensionNumbers(update_window_dims=(0, 1, 2, 3), inserted_window_dims=(), scatter_dims_to_operand_dims=(1, 2), … indices_are_sorted=True unique_indices=True mode=GatherScatterMode.FILL_OR_DROP"} : (tensor<2x8x5x4xcomplex<f32>>, tensor<2xi32>, tensor<2x3x3x4xcomplex<f32>>) -> tensor<2x8x5x4xcomplex<f32>>
+    %159 = jax.transpose %158 {params = "permutation=(0, 3, 1, 2)"} : (tensor<2x8x5x4xcomplex<f32>>) -> tensor<2x4x8x5xcomplex<f32>>
+    %160 = jax.pad %159, %38 {params = "padding_config=((np.int64(0), np.int64(0), 0), (np.int64(0), np.int64(0), 0), (np.int64(0), np.int64(0), 0), (np.int64(0), np.int64(0)…"} : (tensor<2x4x8x5xcomplex<f32>>, tensor<complex<f32>>) -> tensor<2x4x8x5xcomplex<f32>>
+    %161 = jax.fft %160 {params = "fft_type=3 fft_lengths=(8, 8)"} : (tensor<2x4x8x5xcomplex<f32>>) -> tensor<2x4x8x8xf32>
+    %162 = jax.transpose %161 {params = "permutation=(0, 2, 3, 1)"} : (tensor<2x4x8x8xf32>) -> tensor<2x8x8x4xf32>
+    %163 = tessera.graph.matmul %129, %133, %162 {present = [true, true, false, true], accumulate = "float32"} : (tensor<2x8x8x4xf32>, tensor<4x4xf32>, tensor<2x8x8x4xf32>) -> tensor<2x8x8x4xf32>
+    %164 = tessera.graph.gelu %163 {approximate = true} : (tensor<2x8x8x4xf32>) -> tensor<2x8x8x4xf32>
+    %165 = jax.dot_general %164, %params.project {params = "dimension_numbers=(((3,), (0,)), ((), ())) preferred_element_type=float32"} : (tensor<2x8x8x4xf32>, tensor<4x1xf32>) -> tensor<2x8x8x1xf32>
+    %166 = jax.integer_pow %field {params = "y=2"} : (tensor<2x8x8x1xf32>) -> tensor<2x8x8x1xf32>
+    %167 = jax.sub %165, %166 : (tensor<2x8x8x1xf32>, tensor<2x8x8x1xf32>) -> tensor<2x8x8x1xf32>
+    %168 = jax.integer_pow %167 {params = "y=2"} : (tensor<2x8x8x1xf32>) -> tensor<2x8x8x1xf32>
+    %169 = jax.reduce_sum %168 {params = "axes=(0, 1, 2, 3)"} : (tensor<2x8x8x1xf32>) -> tensor<f32>
+    %170 = jax.integer_pow %field {params = "y=4"} : (tensor<2x8x8x1xf32>) -> tensor<2x8x8x1xf32>
     %171 = jax.reduce_sum %170 {params = "axes=(0, 1, 2, 3)"} : (tensor<2x8x8x1xf32>) -> tensor<f32>
-    %172 = jax.integer_pow %field {params = "y=4"} : (tensor<2x8x8x1xf32>) -> tensor<2x8x8x1xf32>
-    %173 = jax.reduce_sum %172 {params = "axes=(0, 1, 2, 3)"} : (tensor<2x8x8x1xf32>) -> tensor<f32>
-    %174 = jax.div %171, %173 : (tensor<f32>, tensor<f32>) -> tensor<f32>
-    %175 = jax.sqrt %174 : (tensor<f32>) -> tensor<f32>
-    tessera.graph.return %175 : tensor<f32>
+    %172 = jax.div %169, %171 : (tensor<f32>, tensor<f32>) -> tensor<f32>
+    %173 = jax.sqrt %172 : (tensor<f32>) -> tensor<f32>
+    tessera.graph.return %173 : tensor<f32>
   }
 }

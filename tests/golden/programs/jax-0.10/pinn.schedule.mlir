@@ -35,7 +35,7 @@ module @loss attributes {level = "schedule"} {
       %28 = jax.sub %26, %27 : (tensor<f32>, tensor<6x8xf32>) -> tensor<6x8xf32>
       tessera.schedule.yield %27, %28 : tensor<6x8xf32>, tensor<6x8xf32>
     }
-    %29 = tessera.schedule.fuse(%30 = %23, %params.2.0_1 = %params.2.0, %params.2.1_1 = %params.2.1) {pattern = "matmul", runs = "xla", reason = "XLA's own lowering of matmul is the fastest known", flops = 102 : i64, bytes = 276 : i64, seconds = 2.760000e-08 : f64} : (tensor<6x8xf32>, tensor<8x1xf32>, tensor<1xf32>) -> tensor<6xf32> {
+    %29 = tessera.schedule.fuse(%30 = %23, %params.2.0_1 = %params.2.0, %params.2.1_1 = %params.2.1) {pattern = "matmul", runs = "xla", reason = "XLA's own lowering of matmul is the fastest known", tile = array<i64: 8, 1>, padded = array<i64: 8, 1>, flops = 102 : i64, bytes = 276 : i64, seconds = 2.760000e-08 : f64} : (tensor<6x8xf32>, tensor<8x1xf32>, tensor<1xf32>) -> tensor<6xf32> {
       %31 = tessera.graph.matmul %30, %params.2.0_1, %params.2.1_1 {present = [true, true, true, false], accumulate = "float32"} : (tensor<6x8xf32>, tensor<8x1xf32>, tensor<1xf32>) -> tensor<6x1xf32>
       %32 = jax.squeeze %31 {params = "dimensions=(1,)"} : (tensor<6x1xf32>) -> tensor<6xf32>
       tessera.schedule.yield %32 : tensor<6xf32>
@@ -142,7 +142,7 @@ module @loss attributes {level = "schedule"} {
       %144 = tessera.graph.matmul %143, %params.1.0_5, %params.1.1_2 {present = [true, true, true, false], activation = "tanh", accumulate = "float32"} : (tensor<3x8xf32>, tensor<8x8xf32>, tensor<8xf32>) -> tensor<3x8xf32>
       tessera.schedule.yield %144 : tensor<3x8xf32>
     }
-    %145 = tessera.schedule.fuse(%146 = %142, %params.2.0_3 = %params.2.0, %params.2.1_2 = %params.2.1, %start_2 = %start) {pattern = "matmul+mul+sin+add+integer_pow", runs = "xla", reason = "XLA's own lowering of matmul is the fastest known", flops = 63 : i64, bytes = 168 : i64, seconds = 1.680000e-08 : f64} : (tensor<3x8xf32>, tensor<8x1xf32>, tensor<1xf32>, tensor<3xf32>) -> tensor<3xf32> {
+    %145 = tessera.schedule.fuse(%146 = %142, %params.2.0_3 = %params.2.0, %params.2.1_2 = %params.2.1, %start_2 = %start) {pattern = "matmul+mul+sin+add+integer_pow", runs = "xla", reason = "XLA's own lowering of matmul is the fastest known", tile = array<i64: 4, 1>, padded = array<i64: 4, 1>, flops = 63 : i64, bytes = 168 : i64, seconds = 1.680000e-08 : f64} : (tensor<3x8xf32>, tensor<8x1xf32>, tensor<1xf32>, tensor<3xf32>) -> tensor<3xf32> {
       %147 = tessera.graph.constant {value = 3.14159274 : f32} : () -> tensor<f32>
       %148 = tessera.graph.matmul %146, %params.2.0_3, %params.2.1_2 {present = [true, true, true, false], accumulate = "float32"} : (tensor<3x8xf32>, tensor<8x1xf32>, tensor<1xf32>) -> tensor<3x1xf32>
       %149 = jax.squeeze %148 {params = "dimensions=(1,)"} : (tensor<3x1xf32>) -> tensor<3xf32>
