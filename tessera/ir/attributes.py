@@ -10,6 +10,8 @@ Whole: TypeAlias = IntegerAttr[builtin.I64]
 Wholes: TypeAlias = DenseArrayBase[builtin.I64]
 Real: TypeAlias = builtin.FloatAttr[builtin.Float64Type]
 
+FLAGS = {flag: BoolAttr.from_bool(flag) for flag in (False, True)}
+
 
 def to_attribute(value: Any) -> Attribute:
     """Returns the attribute for a Python value: bool, int (i64), float (f64), str, or a sequence of them.
@@ -22,7 +24,7 @@ def to_attribute(value: Any) -> Attribute:
     if isinstance(value, Attribute):
         return value
     if isinstance(value, bool):
-        return BoolAttr.from_bool(value)
+        return FLAGS[value]
     if isinstance(value, int):
         return IntegerAttr(value, builtin.i64)
     if isinstance(value, float):

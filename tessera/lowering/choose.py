@@ -126,7 +126,9 @@ def _op_choice(node: Node, context: Context) -> Choice:
     if name == "kernel":
         return Choice("xla", "planned by the compiled function it is a group of")
     op = registered_op(name)
-    measured = context.table.get(signature_of(node, context.device.platform))
+    measured = None
+    if context.table:  # the text of every type costs more than all else here
+        measured = context.table.get(signature_of(node, context.device.platform))
     if measured is not None:
         pin(node, measured)
         return Choice("xla" if measured == REFERENCE else measured, "measured fastest here")

@@ -92,7 +92,8 @@ def erase_if_dead(op: Operation) -> None:
     waiting = [op]
     while waiting:
         dead = waiting.pop()
-        if dead.parent is None or any(r.uses for r in dead.results) or not may_move(dead):
+        is_read = any(r.first_use is not None for r in dead.results)
+        if dead.parent is None or is_read or not may_move(dead):
             continue
         owners = [x.owner for x in dead.operands]
         block = dead.parent
