@@ -34,7 +34,13 @@ from tessera.core.garbage import collection_deferred
 from tessera.core.op import TILE
 from tessera.ir.schedule import Group
 from tessera.ir.text import fingerprint, to_text
-from tessera.lowering import GRAPH_PASSES, SCHEDULE_PASSES, run_passes, tile_to_target
+from tessera.lowering import (
+    GRAPH_PASSES,
+    SCHEDULE_PASSES,
+    is_planned,
+    run_passes,
+    tile_to_target,
+)
 from tessera.lowering.graph_to_jaxpr import emit
 from tessera.lowering.jaxpr_to_graph import capture
 from tessera.lowering.kernels import equation_of
@@ -238,7 +244,7 @@ class Compiled(Generic[P, R]):
     def _run_through_levels(self, structure: Structure, arrays: Sequence[Any]) -> Any:
         # In a call of its own: the levels are garbage by the time there are collections again.
         traced = self._trace(structure, tuple(jax.typeof(x) for x in arrays))
-        module, context = lower_to_schedule(traced, self._target)
+        module, context = lower(traced, self._target)
         emitted = emit(module, partial(_kernel_of, platform=context.device.platform))
         found = compat.evaluate(*compat.opened(emitted), *arrays)
         return _with_statics(traced.result, found)
@@ -287,11 +293,16 @@ class Compiled(Generic[P, R]):
         return Traced(self.name, jaxpr, tuple(names), found[0])
 
 
-def lower_to_schedule(traced: Traced, target: str | None) -> tuple[ModuleOp, Context]:
-    """Returns the Schedule module of a traced function and the context its passes have filled."""
+def lower(traced: Traced, target: str | None) -> tuple[ModuleOp, Context]:
+    """Returns the module of a traced function that is run, and the context its passes have filled.
+
+    That is its Schedule, or its Graph where every group of the Schedule would be opened again.
+    """
     context = Context(peaks.device(target))
     module = _captured(traced)
-    run_passes(module, context, (*GRAPH_PASSES, *SCHEDULE_PASSES), partial(_captured, traced))
+    run_passes(module, context, GRAPH_PASSES, partial(_captured, traced))
+    if is_planned(module, context):
+        run_passes(module, context, SCHEDULE_PASSES)
     return module, context
 
 

@@ -18,7 +18,7 @@ from xdsl.dialects.builtin import ModuleOp
 from tessera.core.errors import Code, CompileError
 from tessera.ir.check import verify
 from tessera.ir.text import to_text
-from tessera.lowering.choose import choose, pipeline_loads
+from tessera.lowering.choose import choose, decides, pipeline_loads
 from tessera.lowering.graph_to_schedule import group
 from tessera.lowering.idioms import RULES
 from tessera.lowering.kernels import check
@@ -103,6 +103,11 @@ def _run_verified(step: Pass, module: ModuleOp, context: Context, *, shown: bool
             hints=error.hints,
             where=error.where,
         ) from error
+
+
+def is_planned(module: ModuleOp, context: Context) -> bool:
+    """Whether a Graph module must go through `SCHEDULE_PASSES` to be run, or someone wants to see them."""
+    return bool(os.environ.get(DUMP_VARIABLE)) or decides(module, context)
 
 
 def passes_named(names: Iterable[str]) -> list[Pass]:

@@ -59,6 +59,17 @@ def choose(module: ModuleOp, context: Context) -> bool:
     return True
 
 
+def decides(module: ModuleOp, context: Context) -> bool:
+    """Whether the plan of a Graph module changes what runs: by a measurement, or an op's tile program.
+
+    The other formulations are chosen by the same rule where an op is lowered.
+    """
+    ops = [op for op in module.walk() if isinstance(op, Node) and op.is_op]
+    return bool(ops) and (
+        bool(context.table) or any(_op_choice(node, context).runs == TILE for node in ops)
+    )
+
+
 def groups_of(module: ModuleOp) -> Iterator[schedule.Group]:
     """Yields the groups of a Schedule module, those in loops included."""
     for block in _blocks(module):
