@@ -19,7 +19,7 @@ from tessera.core.operands import as_number, share_varying_axes
 
 BLOCK_ROWS = 128
 OUT_OF_CACHE = 2**20  # elements: above it whole-array temporaries leave the cache
-# Elements: at 2^16 the products save 20 us, 2 % of a transformer's step, and take XLA 14 ms longer to compile.
+# Elements: at 2^16 the products save 20 us, 2 % of a step, and take XLA 14 ms longer to compile.
 WORTH_PRODUCTS = 2**16 + 1
 
 Gradients = tuple[jax.Array, jax.Array | None]
