@@ -163,7 +163,9 @@ def _window(
 def _load(op: Any, xs: list[Any]) -> np.ndarray:
     array, *indices = xs
     kind = op.result.type
+    mask = indices.pop() if op.mask is not None else True
     where, inside = _window(op, kind.sizes, array.shape, indices)
+    inside = inside & np.broadcast_to(mask, kind.sizes).reshape(inside.shape)
     beyond = np.array(np.nan if op.fill is None else _number(op.fill)).astype(array.dtype)
     return np.asarray(np.where(inside, array[where], beyond), array.dtype).reshape(kind.sizes)
 
@@ -172,6 +174,8 @@ def _store(op: Any, state: State, writes: State) -> None:
     array, value = state[op.target], state[op.value]
     indices = [state[x] for x in op.indices]
     where, inside = _window(op, value.shape, array.shape, indices)
+    mask = True if op.mask is None else state[op.mask]
+    inside = inside & np.broadcast_to(mask, value.shape).reshape(inside.shape)
     block = value.reshape(inside.shape)
     here = tuple(np.broadcast_arrays(*where)) if len(where) else ()
     chosen = tuple(place[inside] for place in here) if here else ()
@@ -214,7 +218,11 @@ def _reduce(op: Any, xs: list[Any]) -> np.ndarray:
 
 
 def _scan(op: Any, xs: list[Any]) -> np.ndarray:
-    return SCAN[op.kind.data](_wide(xs[0]), axis=op.axis.value.data).astype(xs[0].dtype)
+    axis, x = op.axis.value.data, _wide(xs[0])
+    reverse = op.reverse is not None and op.reverse.value.data
+    x = np.flip(x, axis) if reverse else x
+    found = SCAN[op.kind.data](x, axis=axis)
+    return (np.flip(found, axis) if reverse else found).astype(xs[0].dtype)
 
 
 def _full(op: Any, xs: list[Any]) -> Any:
@@ -242,9 +250,14 @@ def _transpose(op: Any, xs: list[Any]) -> np.ndarray:
     return np.transpose(xs[0], integers(op.permutation))
 
 
+def _reshape(op: Any, xs: list[Any]) -> np.ndarray:
+    return np.reshape(xs[0], op.result.type.sizes)
+
+
 COMPUTE: dict[type, Any] = {
     tile.Cast: _cast, tile.Dot: _dot, tile.Full: _full, tile.Iota: _iota, tile.Load: _load,
-    tile.Map: _map, tile.Reduce: _reduce, tile.Scan: _scan, tile.Transpose: _transpose,
+    tile.Map: _map, tile.Reduce: _reduce, tile.Reshape: _reshape, tile.Scan: _scan,
+    tile.Transpose: _transpose,
 }  # fmt: skip
 
 

@@ -5,12 +5,12 @@ stores blocks of the arrays it writes; nothing else has an effect.
 
     func        a kernel: arrays, then one block index per grid axis; those of one group run in order
     for         a loop with carried values; `stages` loads are in flight
-    load store  a block of an array, at block or element indices
+    load store  a block of an array, at block or element indices, where a mask is true
     dot         matrix product of two blocks, into an accumulator
     map         an elementwise function by name, `where` among them
     reduce scan along one axis, in a fixed tree
     iota full   positions along an axis; one value everywhere
-    cast transpose
+    cast transpose reshape
     yield       ends a loop's body or a function
 
 A type is `!tessera.tile.tile<128x64xbf16, shared>`: sizes, element, and where it lives: `hbm` (an array),
@@ -37,6 +37,7 @@ from tessera.ir.tile_compute import (
     Iota,
     Map,
     Reduce,
+    Reshape,
     Scan,
     Transpose,
 )
@@ -45,10 +46,10 @@ from tessera.ir.tile_types import PREFIX, SPACES, Tile, TileOp, is_index, tile_e
 
 __all__ = [
     "ACCUMULATORS", "DEFAULT_SHARED_LIMIT", "FUNCTIONS", "OPS", "PREFIX", "SPACES", "Cast", "Dot", "For",
-    "Full", "Func", "Iota", "Load", "Map", "Reduce", "Scan", "Store", "Tile", "TileOp", "Transpose",
-    "Yield", "is_index", "kernel_of", "tile_error",
+    "Full", "Func", "Iota", "Load", "Map", "Reduce", "Reshape", "Scan", "Store", "Tile", "TileOp",
+    "Transpose", "Yield", "is_index", "kernel_of", "tile_error",
 ]  # fmt: skip
 
 OPS: tuple[type[IRDLOperation], ...] = (
-    Func, For, Load, Store, Dot, Map, Reduce, Scan, Iota, Full, Cast, Transpose, Yield
+    Func, For, Load, Store, Dot, Map, Reduce, Scan, Iota, Full, Cast, Transpose, Reshape, Yield
 )  # fmt: skip

@@ -1,4 +1,4 @@
-"""The ops of a tile program that compute: dot, map, reduce, scan, iota, full, cast, transpose."""
+"""The ops of a tile program that compute: dot, map, reduce, scan, iota, full, cast, transpose, reshape."""
 
 from collections.abc import Mapping, Sequence
 
@@ -367,6 +367,31 @@ class Transpose(TileOp):
             raise tile_error(self, f"{list(order)} is no permutation of the axes of {source}")
         if out != Tile.of([source.sizes[axis] for axis in order], source.element, out.space.data):
             raise tile_error(self, f"{source} with axes {list(order)} is not {out}")
+
+
+@irdl_op_definition
+class Reshape(TileOp):
+    """A block with axes of size 1 added or dropped: without any axis, a block of one element is a number.
+
+    ```mlir
+    %1 = tessera.tile.reshape %0
+        : (!tessera.tile.tile<1x64xf32, reg>) -> !tessera.tile.tile<64xf32, reg>
+    ```
+    """
+
+    name = "tessera.tile.reshape"
+    source = operand_def()
+    result = result_def()
+
+    def verify_(self) -> None:
+        """Checks that only axes of size 1 come and go."""
+        source = self.block(self.source, "the operand")
+        out = self.block(self.result, "the result")
+        longer = [[n for n in kind.sizes if n != 1] for kind in (source, out)]
+        if longer[0] != longer[1] or source.element != out.element:
+            raise tile_error(
+                self, f"a reshape adds and drops axes of size 1 alone: {source} is not {out}"
+            )
 
 
 def _turned(sizes: Sequence[int], transposed: BoolAttr | None) -> tuple[int, int]:

@@ -48,6 +48,8 @@ class Yield(IRDLOperation):
 class Func(TileOp):
     """A kernel: runs once per point of `grid`, and writes its last `outputs` arrays.
 
+    What no program stores of an output is undefined.
+
     Its arguments are the arrays, then one block index per grid axis. `warps` and `stages` configure a GPU;
     `shared_limit` bounds the scratch of one program, in bytes.
 
@@ -270,14 +272,30 @@ class For(TileOp):
 class _Access(TileOp):
     """What load and store have in common: a block of an array at indices.
 
-    There is one index per axis of the array. `unit` says per index whether it counts blocks (the default) or
-    elements. `block` is the block's shape in the array where the tile drops axes of size 1. An axis that the
-    block does not divide is padded, and `padded` says to what; what lies beyond the array is not written,
-    and reads as `fill`.
+    There is one index per axis of the array, then perhaps a mask: a block of i1 that spreads over the tile,
+    false where nothing is to be touched. `unit` says per index whether it counts blocks (the default), and
+    then stays within the padded array, or elements. `block` is the block's shape in the array where the tile
+    drops axes of size 1. An axis that the block does not divide is padded, and `padded` says to what; what
+    lies beyond the array, or where the mask is false, is not written, and reads as `fill`.
     """
 
-    def check_access(self, array: Tile, tile: Tile, indices: Sequence[SSAValue]) -> None:
-        """Checks indices, element types and that blocks cover the padded array exactly."""
+    places = var_operand_def()
+
+    @property
+    def indices(self) -> Sequence[SSAValue]:
+        """Where the block stands, per axis of the array."""
+        return self.places if self.mask is None else self.places[:-1]
+
+    @property
+    def mask(self) -> SSAValue | None:
+        """Which elements of the tile are touched, where not all are."""
+        last = self.places[-1] if self.places else None
+        kind = None if last is None else last.type
+        return last if isinstance(kind, Tile) and kind.element == builtin.i1 else None
+
+    def check_access(self, array: Tile, tile: Tile) -> None:
+        """Checks indices, mask, element types and that blocks cover the padded array exactly."""
+        indices = self.indices
         if tile.element != array.element:
             raise tile_error(
                 self,
@@ -289,6 +307,8 @@ class _Access(TileOp):
         for index in indices:
             if not is_index(index.type):
                 raise tile_error(self, f"an index is an index or a whole number, not {index.type}")
+        if self.mask is not None:
+            self._check_mask(self.block(self.mask, "the mask"), tile)
         block = self._block_shape(tile)
         if len(block) != len(array.sizes):
             raise tile_error(
@@ -297,6 +317,16 @@ class _Access(TileOp):
                 hints="Give block = array<i64: ...> with 1 at the axes the tile drops.",
             )
         self._check_padding(array.sizes, block, self._units(len(indices)))
+
+    def _check_mask(self, mask: Tile, tile: Tile) -> None:
+        if mask.sizes and (
+            len(mask.sizes) != len(tile.sizes)
+            or any(n not in (1, m) for n, m in zip(mask.sizes, tile.sizes, strict=True))
+        ):
+            raise tile_error(
+                self,
+                f"a mask has the tile's axes, or 1: {list(mask.sizes)} and {list(tile.sizes)}",
+            )
 
     def _block_shape(self, tile: Tile) -> tuple[int, ...]:
         given = self.attributes.get("block")
@@ -356,7 +386,7 @@ class Load(_Access):
 
     name = "tessera.tile.load"
     source = operand_def()
-    indices = var_operand_def()
+    places = var_operand_def()
     result = result_def()
     unit = opt_attr_def(ArrayAttr)
     block_shape = opt_attr_def(Wholes, attr_name="block")
@@ -366,9 +396,7 @@ class Load(_Access):
     def verify_(self) -> None:
         """Checks the block against the array."""
         self.check_access(
-            self.array(self.source, "the source"),
-            self.block(self.result, "the result"),
-            self.indices,
+            self.array(self.source, "the source"), self.block(self.result, "the result")
         )
 
 
@@ -385,7 +413,7 @@ class Store(_Access):
     name = "tessera.tile.store"
     value = operand_def()
     target = operand_def()
-    indices = var_operand_def()
+    places = var_operand_def()
     unit = opt_attr_def(ArrayAttr)
     block_shape = opt_attr_def(Wholes, attr_name="block")
     padded = opt_attr_def(Wholes)
@@ -400,9 +428,7 @@ class Store(_Access):
                     hints="Reduce within the program, or write partial results and reduce those.",
                 )
         self.check_access(
-            self.array(self.target, "the target"),
-            self.block(self.value, "the stored value"),
-            self.indices,
+            self.array(self.target, "the target"), self.block(self.value, "the stored value")
         )
         function = kernel_of(self)
         if function is not None and all(self.target is not array for array in function.written):

@@ -182,13 +182,25 @@ def _run(body: Body, state: State, windows: Mapping[Operation, _Window]) -> list
             _loop(op, state, windows)
         elif isinstance(op, tile.Load):
             assert isinstance(op.result.type, tile.Tile)
-            block = state[op][windows[op].at(state)]
-            state[op.result] = block.reshape(op.result.type.sizes)
+            block = state[op][windows[op].at(state)].reshape(op.result.type.sizes)
+            state[op.result] = _masked(op, state, block, jnp.full_like(block, _fill(op)))
         elif isinstance(op, tile.Store):
-            state[op][windows[op].at(state)] = state[op.value].reshape(windows[op].block)
+            window, place = windows[op], windows[op].at(state)
+            block = state[op.value]
+            if op.mask is not None:
+                block = _masked(op, state, block, state[op][place].reshape(block.shape))
+            state[op][place] = block.reshape(window.block)
         else:
             state[op.results[0]] = COMPUTE[type(op)](op, [state[x] for x in op.operands])
     raise AssertionError("a body ends in a yield")
+
+
+def _masked(
+    op: tile.Load | tile.Store, state: State, block: jax.Array, other: jax.Array
+) -> jax.Array:
+    if op.mask is None:
+        return block
+    return lax.select(_spread(state[op.mask], block.shape), block, other)
 
 
 def _loop(op: tile.For, state: State, windows: Mapping[Operation, _Window]) -> None:
@@ -269,7 +281,12 @@ def _transpose(op: tile.Transpose, xs: Sequence[jax.Array]) -> jax.Array:
     return lax.transpose(xs[0], integers(op.permutation))
 
 
+def _reshape(op: tile.Reshape, xs: Sequence[jax.Array]) -> jax.Array:
+    assert isinstance(op.result.type, tile.Tile)
+    return xs[0].reshape(op.result.type.sizes)
+
+
 COMPUTE: Mapping[type[Operation], Callable[[Any, Sequence[Any]], Any]] = {
     tile.Cast: _cast, tile.Dot: _dot, tile.Full: _full, tile.Iota: _iota, tile.Map: _map,
-    tile.Reduce: _reduce, tile.Scan: _scan, tile.Transpose: _transpose,
+    tile.Reduce: _reduce, tile.Reshape: _reshape, tile.Scan: _scan, tile.Transpose: _transpose,
 }  # fmt: skip

@@ -16,7 +16,7 @@ import jax
 import jax.numpy as jnp
 from jax import lax
 
-from tessera.lowering.emit_stablehlo.functions import as_index
+from tessera.lowering.emit_stablehlo.functions import as_index, as_place
 from tessera.lowering.emit_stablehlo.plan import Part, Plan
 from tessera.lowering.emit_stablehlo.reads import Access, Along, Digit
 
@@ -85,17 +85,27 @@ class Blocks:
         """Returns zeros in which every block is a slice."""
         return jnp.zeros([cut.size for cut in self._cuts], dtype)
 
-    def write(self, buffer: jax.Array, block: jax.Array, where: Where) -> jax.Array:
+    def write(
+        self, buffer: jax.Array, block: jax.Array, mask: jax.Array | None, where: Where
+    ) -> jax.Array:
         """Returns a buffer with a block, which has carried axes and then those of the tile, written."""
-        sizes = self._carried_sizes()
-        block = lax.broadcast_in_dim(block, (*sizes, *block.shape[len(sizes) :]), range(block.ndim))
+        given = block.shape[len(self._carried) :]
+        block = self._placed(block, given)
+        whole = block.shape == buffer.shape
+        starts = [as_index(cut.start(where)) for cut in self._cuts]
+        if mask is not None:
+            before = buffer if whole else lax.dynamic_slice(buffer, starts, block.shape)
+            block = lax.select(self._placed(mask, given), block, before)
+        return block if whole else lax.dynamic_update_slice(buffer, block, starts)
+
+    def _placed(self, block: jax.Array, tile: Sequence[int]) -> jax.Array:
+        """Returns a block in the order in which a buffer has its axes."""
+        full = (*self._carried_sizes(), *tile)
+        block = block.reshape(*block.shape, *(1,) * (len(full) - block.ndim))
+        block = lax.broadcast_in_dim(block, full, range(block.ndim))
         lengths = [cut.length for cut in self._cuts]
         block = block.reshape([lengths[i] for i in self._order])
-        block = lax.transpose(block, [self._order.index(i) for i in range(len(self._order))])
-        if block.shape == buffer.shape:
-            return block
-        starts = [as_index(cut.start(where)) for cut in self._cuts]
-        return lax.dynamic_update_slice(buffer, block, starts)
+        return lax.transpose(block, [self._order.index(i) for i in range(len(self._order))])
 
     def finish(self, buffer: jax.Array) -> jax.Array:
         """Returns the array that was written, without what lies beyond it."""
@@ -154,9 +164,16 @@ def _start(axis: Hashable, step: int) -> Callable[[Where], Any]:
 def _joined(along: Along) -> _Side:
     """An axis at an index of any kind: padded by a block on both sides, so that no slice is moved."""
     n, block = along.size, along.block
+    if along.counts_blocks:  # and stays within the array: nothing to pad but its last block
+
+        def at(where: Where) -> Any:
+            return as_place(where(along.index)) * block
+
+        padded = -(-n // block) * block
+        return _Side(0, padded, (_Cut(padded, block, at, place=along.place),))
 
     def start(where: Where) -> Any:
-        return jnp.clip(as_index(where(along.index)) * along.unit, -block, n) + block
+        return jnp.clip(as_place(where(along.index)) * along.unit, -block, n) + block
 
     cut = _Cut(n + 2 * block, block, start, place=along.place)
     return _Side(block, n + 2 * block, (cut,))

@@ -20,6 +20,7 @@ from tessera.lowering.emit_stablehlo.functions import (
     REDUCE,
     SCAN,
     as_index,
+    as_place,
     dtype_of,
     known,
     number_of,
@@ -146,8 +147,8 @@ class Emitter:
     def _store(self, op: tile.Store, values: Values, buffers: Buffers) -> Buffers:
         place = self._stores.index(op)
         block = self._operand(op, 0, values)
-        where = values.__getitem__
-        written = self._accesses[op].write(buffers[place], block, where)
+        mask = self._mask(op, values)
+        written = self._accesses[op].write(buffers[place], block, mask, values.__getitem__)
         return (*buffers[:place], written, *buffers[place + 1 :])
 
     # -- values --------------------------------------------------------------------------------------------
@@ -172,7 +173,20 @@ class Emitter:
         return self._plan.kinds.shape(value, self._plan.whole)
 
     def _load(self, op: tile.Load, values: Values) -> jax.Array:
-        return self._accesses[op].read(values[op], values.__getitem__, self._shape(op.result))
+        block = self._accesses[op].read(values[op], values.__getitem__, self._shape(op.result))
+        mask = self._mask(op, values)
+        if mask is None:
+            return block
+        assert op.fill is not None, "a masked load says what stands in the place of the masked"
+        mask = mask.reshape(*mask.shape, *(1,) * (block.ndim - mask.ndim))
+        shape = np.broadcast_shapes(mask.shape, block.shape)
+        fill = jnp.full(shape, number_of(op.fill), block.dtype)
+        return lax.select(_spread(mask, shape), _spread(block, shape), fill)
+
+    def _mask(self, op: tile.Load | tile.Store, values: Values) -> Any:
+        if op.mask is None:
+            return None
+        return self._block(self._operand(op, len(op.operands) - 1, values))
 
     def _map(self, op: tile.Map, values: Values) -> Any:
         xs = [self._operand(op, i, values) for i in range(len(op.operands))]
@@ -230,6 +244,10 @@ class Emitter:
         order = [self._rank + axis for axis in op.permutation.get_values()]
         return lax.transpose(x, [*range(self._rank), *order])
 
+    def _reshape(self, op: tile.Reshape, values: Values) -> jax.Array:
+        x = self._operand(op, 0, values)
+        return x.reshape(*x.shape[: self._rank], *self._shape(op.result))
+
     def _block(self, x: Any) -> jax.Array:
         """Returns a number or an index as a value without axes."""
         x = jnp.asarray(x)
@@ -239,7 +257,7 @@ class Emitter:
 COMPUTE: Mapping[type[Operation], Callable[[Emitter, Any, Values], Any]] = {
     tile.Cast: Emitter._cast, tile.Dot: Emitter._dot, tile.Full: Emitter._full,
     tile.Load: Emitter._load, tile.Map: Emitter._map, tile.Reduce: Emitter._reduce,
-    tile.Scan: Emitter._scan, tile.Transpose: Emitter._transpose,
+    tile.Reshape: Emitter._reshape, tile.Scan: Emitter._scan, tile.Transpose: Emitter._transpose,
 }  # fmt: skip
 
 
@@ -289,7 +307,7 @@ def _spread(x: jax.Array, shape: Sequence[int]) -> jax.Array:
 
 def _trips(op: tile.For, values: Mapping[Hashable, Any]) -> tuple[Any, Any, int]:
     """Returns start, number of trips and step of a loop."""
-    bounds = [values[bound] for bound in op.bounds]
+    bounds = [x if known(x) else as_place(x) for x in (values[bound] for bound in op.bounds)]
     start = bounds[0] if len(bounds) == 2 else (0 if op.start is None else number_of(op.start))
     if bounds:
         stop = bounds[-1]

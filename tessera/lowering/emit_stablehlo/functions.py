@@ -63,6 +63,11 @@ def as_index(index: Any) -> jax.Array:
     return jnp.asarray(index, jnp.int32)
 
 
+def as_place(index: Any) -> jax.Array:
+    """Returns an index that is the same along all carried axes as a number."""
+    return as_index(index).reshape(())
+
+
 def dtype_of(kind: Tile) -> Any:
     """Returns the JAX dtype of a block's elements."""
     return aval_of(builtin.TensorType(kind.element, [])).dtype

@@ -76,6 +76,8 @@ class Indices:
         if isinstance(op, tile.For):
             bounds = frozenset[SSAValue]().union(*(self.axes(bound) for bound in op.bounds))
             self._add_axis(op.body.block.args[0], loop_limit(op), bounds)
+        elif isinstance(op, tile.Load) and _is_scalar(op.result):
+            self._axes[op.result] = frozenset[SSAValue]().union(*map(self.axes, op.indices))
         elif isinstance(op, tile.Full | tile.Cast | tile.Map) and _is_scalar(op.results[0]):
             result = op.results[0]
             self._axes[result] = frozenset[SSAValue]().union(*(self.axes(x) for x in op.operands))

@@ -18,7 +18,8 @@ class Along:
     """One axis of an array: `size` elements, of which a block has `block` from element `start` on.
 
     `start` is None for an index that is no sum over axes; `index` is the index as the program has it, in
-    units of `unit` elements. `place` is the axis of the tile along it, None where the tile has none.
+    units of `unit` elements. `place` is the axis of the tile along it, None where the tile has none. An
+    index that `counts_blocks` stays within the array; any other may lead anywhere.
     """
 
     size: int
@@ -27,6 +28,7 @@ class Along:
     unit: int
     start: Affine | None
     place: int | None
+    counts_blocks: bool
 
 
 def access_of(op: tile.Load | tile.Store, indices: Indices) -> Access:
@@ -36,13 +38,18 @@ def access_of(op: tile.Load | tile.Store, indices: Indices) -> Access:
     block = made.sizes if op.block_shape is None else integers(op.block_shape)
     places = iter([place for place, n in enumerate(made.sizes) if n != 1])
     found: list[Along] = []
-    for size, n, step, index in zip(
-        array_of(op).sizes, block, units_of(op, block), op.indices, strict=True
+    for axis, (size, n, step, index) in enumerate(
+        zip(array_of(op).sizes, block, units_of(op, block), op.indices, strict=True)
     ):
         affine = indices.affine(index)
         start = None if affine is None else affine.scaled(step)
-        found.append(Along(size, n, index, step, start, None if n == 1 else next(places)))
+        place = None if n == 1 else next(places)
+        found.append(Along(size, n, index, step, start, place, _counts_blocks(op, axis)))
     return tuple(found)
+
+
+def _counts_blocks(op: tile.Load | tile.Store, axis: int) -> bool:
+    return op.unit is None or op.unit.data[axis] == StringAttr("block")
 
 
 def array_of(op: tile.Load | tile.Store) -> tile.Tile:

@@ -8,7 +8,7 @@ contracted, so that its elements do not know in which block they stand. The axis
 products of loaded blocks may be contracted by the product it adds.
 """
 
-from collections.abc import Hashable, Iterator, Mapping
+from collections.abc import Hashable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from xdsl.dialects import builtin
@@ -84,6 +84,10 @@ class Kinds:
 
     def _read(self, op: tile.Load | tile.Store, access: Access) -> None:
         block = op.result if isinstance(op, tile.Load) else operand_of(op, 0)
+        if op.mask is not None:
+            kind = op.result.type if isinstance(op, tile.Load) else op.value.type
+            assert isinstance(kind, tile.Tile)
+            self._join_spread(op, len(op.operands) - 1, block, kind.sizes)
         for along in access:
             if along.place is None:
                 continue
@@ -102,6 +106,13 @@ class Kinds:
         elif isinstance(op, tile.Transpose):
             for place, source in enumerate(op.permutation.get_values()):
                 self._join((operand_of(op, 0), source), (op.result, place))
+        elif isinstance(op, tile.Reshape):
+            kept = [
+                [place for place, n in enumerate(_sizes(x)) if n != 1]
+                for x in (op.source, op.result)
+            ]
+            for source, place in zip(*kept, strict=True):
+                self._join((operand_of(op, 0), source), (op.result, place))
         elif isinstance(op, tile.Reduce | tile.Scan):
             self._join_along(op)
         elif isinstance(op, tile.Dot):
@@ -111,10 +122,19 @@ class Kinds:
 
     def _join_map(self, op: tile.Map) -> None:
         out = _sizes(op.result)
-        for number, value in enumerate(op.operands):
-            for place, n in enumerate(_sizes(value)):
-                if n == out[place] and n != 1:
-                    self._join((operand_of(op, number), place), (op.result, place))
+        for number in range(len(op.operands)):
+            self._join_spread(op, number, op.result, out)
+
+    def _join_spread(
+        self,
+        op: Operation,
+        number: int,
+        result: SSAValue | tuple[Operation, int],
+        sizes: Sequence[int],
+    ) -> None:
+        for place, n in enumerate(_sizes(op.operands[number])):
+            if n == sizes[place] and n != 1:
+                self._join((operand_of(op, number), place), (result, place))
 
     def _join_along(self, op: tile.Reduce | tile.Scan) -> None:
         along = op.axis.value.data

@@ -35,6 +35,9 @@ class Along:
         """The first and the last element the block may touch."""
         found = interval(self.index)
         scale = self.block if self.counts_blocks else 1
+        if self.counts_blocks:  # within the array, by the rules of the level
+            last = max(0, -(-self.size // self.block) - 1)
+            found = Interval(max(found.low, 0), min(found.high, last))
         return Interval(found.low * scale, found.high * scale + self.block - 1)
 
     @property

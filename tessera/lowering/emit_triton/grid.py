@@ -168,7 +168,7 @@ def _places_of_loads(value: SSAValue) -> set[SSAValue]:
 
 
 def _read_by(op: Operation) -> Sequence[SSAValue]:
-    return op.indices if isinstance(op, Load) else op.operands
+    return op.places if isinstance(op, Load) else op.operands
 
 
 def _growth(kernel: Func, axis: Axis) -> int:

@@ -25,6 +25,7 @@ from tessera.ir.tile import (
     Load,
     Map,
     Reduce,
+    Reshape,
     Scan,
     Store,
     Transpose,
@@ -204,9 +205,12 @@ class Writer:
             return f"{text} + ({' + '.join(each)})" if len(each) > 1 else f"{text} + {each[0]}"
         return f"{text} + tl.full({shape_text(sizes)}, 0, tl.int32)" if sizes else text
 
-    def mask(self, axes: Sequence[Along], sizes: Sequence[int]) -> str | None:
-        """Returns which elements of a block stand in the array, or None where all are known to."""
-        conditions = [
+    def mask(
+        self, axes: Sequence[Along], sizes: Sequence[int], given: SSAValue | None
+    ) -> str | None:
+        """Returns which elements of a block are touched: in the array, and in the mask if one is given."""
+        conditions = [] if given is None else [self.block(given)]
+        conditions += [
             f"({self._position(axis, axes)} {comparison}){_expanded(axis.place, len(sizes))}"
             for axis in axes
             for needed, comparison in (
@@ -272,7 +276,7 @@ class Writer:
 def _load(writer: Writer, op: Load) -> None:
     sizes = sizes_of(op.result)
     axes = accessed(op)
-    mask = writer.mask(axes, sizes)
+    mask = writer.mask(axes, sizes, op.mask)
     arguments = [writer.pointers(op.source, axes, sizes)]
     if mask is not None:
         arguments.append(f"mask={mask}")
@@ -293,7 +297,7 @@ def _filling(fill: Attribute, element: Attribute) -> str:
 def _store(writer: Writer, op: Store) -> None:
     sizes = sizes_of(op.value)
     axes = accessed(op)
-    mask = writer.mask(axes, sizes)
+    mask = writer.mask(axes, sizes, op.mask)
     arguments = [writer.pointers(op.target, axes, sizes), writer.block(op.value)]
     if mask is not None:
         arguments.append(f"mask={mask}")
@@ -455,6 +459,16 @@ def _transpose(writer: Writer, op: Transpose) -> None:
     writer.assign(op.result, f"tl.trans({writer.block(op.source)}, {order})", "turned")
 
 
+def _reshape(writer: Writer, op: Reshape) -> None:
+    source, sizes = writer.block(op.source), sizes_of(op.result)
+    if not sizes_of(op.source):
+        writer.assign(op.result, f"tl.broadcast_to({source}, {shape_text(sizes)})", "block")
+    elif sizes:
+        writer.assign(op.result, f"tl.reshape({source}, {shape_text(sizes)})", "block")
+    else:  # the sum of one element is that element, and no axis is left
+        writer.assign(op.result, f"tl.sum({source})", "value")
+
+
 WRITERS: Mapping[type[Operation], Callable[[Writer, Any], None]] = {
     Cast: _cast,
     Dot: _dot,
@@ -464,6 +478,7 @@ WRITERS: Mapping[type[Operation], Callable[[Writer, Any], None]] = {
     Load: _load,
     Map: _map,
     Reduce: _reduce,
+    Reshape: _reshape,
     Scan: _scan,
     Store: _store,
     Transpose: _transpose,

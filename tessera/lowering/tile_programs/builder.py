@@ -21,6 +21,8 @@ from tessera.ir.tile import (
     Load,
     Map,
     Reduce,
+    Reshape,
+    Scan,
     Store,
     Tile,
     Transpose,
@@ -124,25 +126,27 @@ class Builder:
         sizes: Sequence[int],
         *,
         fill: float | None = None,
+        mask: SSAValue | None = None,
         space: str = "reg",
     ) -> SSAValue:
-        """Returns a block of an array; what lies beyond the array is `fill`, 0 unless told."""
+        """Returns a block of an array; what lies beyond it, or is masked out, is `fill`, 0 unless told."""
         kind = tile_of(array)
         found = access.attributes(kind, sizes)
-        if access.may_overrun(kind):
+        if mask is not None or access.may_overrun(kind):
             found["fill"] = number(0 if fill is None else fill, kind.element)
-        block = self._new(
-            Load, [array, *access.indices], Tile.of(sizes, kind.element, space), **found
-        )
+        places = [*access.indices, *([] if mask is None else [mask])]
+        block = self._new(Load, [array, *places], Tile.of(sizes, kind.element, space), **found)
         block.name_hint = array.name_hint
         return block
 
-    def store(self, value: SSAValue, array: SSAValue, access: Access) -> None:
-        """Writes a block of an array; what lies beyond the array is not written."""
+    def store(
+        self, value: SSAValue, array: SSAValue, access: Access, *, mask: SSAValue | None = None
+    ) -> None:
+        """Writes a block of an array; what lies beyond the array, or is masked out, is not written."""
         found = access.attributes(tile_of(array), tile_of(value).sizes)
         self._add(
             Store.create(
-                operands=[value, array, *access.indices],
+                operands=[value, array, *access.indices, *([] if mask is None else [mask])],
                 attributes={key: to_attribute(x) for key, x in found.items()},
             )
         )
@@ -218,7 +222,7 @@ class Builder:
         """Returns where the elements of a block along an axis stand in the whole, as i32."""
         shape = [n if place == axis else 1 for place, n in enumerate(sizes)]
         own = self._new(Iota, [], Tile.of(shape, builtin.i32), axis=axis)
-        return self.map("add", own, self._new(Cast, [index], Tile.of((), builtin.i32)))
+        return self.map("add", own, self.cast(index, builtin.i32))
 
     # -- computing -----------------------------------------------------------------------------------------
 
@@ -262,12 +266,27 @@ class Builder:
         sizes = [1 if place == axis else n for place, n in enumerate(block.sizes)]
         return self._new(Reduce, [value], Tile.of(sizes, block.element), axis=axis, kind=kind)
 
-    def cast(self, value: SSAValue, element: Attribute) -> SSAValue:
-        """Returns a block in another dtype."""
+    def scan(self, kind: str, value: SSAValue, axis: int, *, reverse: bool = False) -> SSAValue:
+        """Returns the running sum, maximum or minimum along an axis, each element included."""
+        turned = {"reverse": True} if reverse else {}
+        return self._new(Scan, [value], value.type, axis=axis, kind=kind, **turned)
+
+    def reshape(self, value: SSAValue, sizes: Sequence[int]) -> SSAValue:
+        """Returns a block with axes of size 1 added or dropped; without any axis it can be an index."""
         block = tile_of(value)
-        if block.element == element:
+        if block.sizes == tuple(sizes):
             return value
-        return self._new(Cast, [value], Tile.of(block.sizes, element))
+        return self._new(Reshape, [value], Tile.of(sizes, block.element))
+
+    def cast(self, value: SSAValue, element: Attribute) -> SSAValue:
+        """Returns a block in another dtype, or a value without axes as an index and back."""
+        if isinstance(value.type, builtin.IndexType):
+            wanted = INDEX if element == INDEX else Tile.of((), element)
+        else:
+            sizes = tile_of(value).sizes
+            assert element != INDEX or not sizes, "an index has no axes"
+            wanted = INDEX if element == INDEX else Tile.of(sizes, element)
+        return value if value.type == wanted else self._new(Cast, [value], wanted)
 
     def transpose(self, value: SSAValue, order: Sequence[int]) -> SSAValue:
         """Returns a block whose axis i is the axis order[i] of another."""
