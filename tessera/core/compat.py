@@ -5,6 +5,7 @@ Supported: JAX 0.10.2 (Python 3.11) to 0.12 (Python 3.12 and later).
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from functools import cache, partial
 from pathlib import Path
 from typing import Any, TypeAlias, cast
@@ -89,6 +90,40 @@ def devices_of(ctx: Any) -> int:
             product *= sizes[axis]
         return product
     return 1  # ReplicaAxisContext: pmap, one program per device
+
+
+def devices_to_split_over(ctx: Any) -> tuple[Any, ...]:
+    """Returns as many devices as a module will be partitioned over here; none where a call cannot be.
+
+    XLA numbers the devices of a program, so which ones these are does not matter. A call that Python
+    partitions while XLA compiles cannot be exported, nor stand where some axes are manual and others not.
+    """
+    context = ctx.module_context.axis_context
+    if (
+        type(context).__name__ != "ShardingContext"
+        or ctx.module_context.lowering_parameters.for_export
+    ):
+        return ()
+    there = tuple(jax.devices())
+    return there[: context.num_devices] if 1 < context.num_devices <= len(there) else ()
+
+
+def with_devices(ctx: Any) -> Any:
+    """Returns a lowering context that names the devices there are to split a module over, if any.
+
+    JAX leaves them out where no primitive of the jaxpr asked for them, and `custom_partitioning` asks only
+    once it is met inside a lowering.
+    """
+    devices = devices_to_split_over(ctx)
+    if not devices:
+        return ctx
+    context = replace(ctx.module_context.axis_context, device_assignment=devices)
+    return ctx.replace(module_context=ctx.module_context.replace(axis_context=context))
+
+
+def without_mesh() -> Any:
+    """Returns a context in which no mesh is set."""
+    return jax.sharding.use_abstract_mesh(jax.sharding.AbstractMesh((), ()))
 
 
 def is_key(x: Any) -> bool:

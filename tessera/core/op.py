@@ -17,7 +17,7 @@ meets the reference's graph, and any nesting of the two is made of the same piec
 import functools
 import inspect
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Generic, ParamSpec, TypeVar, cast
 
 import jax
@@ -29,6 +29,7 @@ from tessera.core import compat
 from tessera.core.dims import Signature, Term, parse, parse_terms
 from tessera.core.errors import Code, CompileError
 from tessera.core.operands import check_kind, promote_floats, share_varying_axes, to_array
+from tessera.core.partition import Splits, layout_of, parse_splits, run_per_device
 from tessera.core.primitive import EXPANSIONS, Flat, make_primitive
 from tessera.core.samples import Draw, Sample
 
@@ -71,13 +72,17 @@ class Residuals:
 
 @dataclass(frozen=True)
 class Algorithm:
-    """Another formulation of an op: where it applies and whether XLA may partition it over devices."""
+    """Another formulation of an op: where it applies and how it may be split over devices.
+
+    `partitions` says that XLA can, `splits` along which axes a device can compute its part alone.
+    """
 
     name: str
     function: Callable[..., Any]
     platforms: tuple[str, ...]
     when: Callable[..., bool]
     partitions: bool
+    splits: Splits
 
 
 def define_op(
@@ -245,16 +250,20 @@ class Op(Generic[P, R]):
         platforms: tuple[str, ...],
         when: Callable[..., bool] = lambda *_operands, **_statics: True,
         partitions: bool = False,
+        splits: str = "",
+        sums: bool = False,
     ) -> Callable[[F], F]:
         """Adds a formulation with the contract of the reference, or of the forward where there is one.
 
         It is used on `platforms` where `when(*operand_types, **statics)` holds. `partitions=True` states that
-        XLA can split it over devices along the batch without gathering; others then leave the work to the
-        reference in a module for several devices (inside `shard_map` a program is per device, so they run).
+        XLA can split it over devices along the batch without gathering. Others run on several devices per
+        device, along the axes that `splits` names (see `def_tile`), and leave the work to the reference where
+        it names none or another one is split. Inside `shard_map` a program is per device, so they run.
         """
 
         def decorate(function: F) -> F:
-            self.algorithms[name] = Algorithm(name, function, platforms, when, partitions)
+            axes = self._splits(splits, sums)
+            self.algorithms[name] = Algorithm(name, function, platforms, when, partitions, axes)
             return function
 
         return decorate
@@ -264,13 +273,32 @@ class Op(Generic[P, R]):
         *,
         platforms: tuple[str, ...],
         when: Callable[..., bool] = lambda *_operands, **_: True,
+        splits: str = "*b",
+        sums: bool = False,
     ) -> None:
         """States that the op's tile program is used on `platforms` where `when` holds, as for an algorithm.
 
         The program is the compiler's (`tessera.lowering.tile_programs`). Where it cannot hold these sizes, or
         the kernel language of the platform is not installed, the reference runs; `tessera.explain` says so.
+
+        Under `jit` on several devices each device runs the program on its part of the operands. `splits`
+        names the axes, in the terms of the dims, along which parts are computed independently: "*b m n" for
+        a product, everything but the normalised axis for a norm. A result without such an axis must be the
+        same on every part, unless `sums=True`: then it is the sum of what the devices find. Where an axis
+        not named here is split, or the mesh does not divide a size, XLA partitions the reference instead, so
+        nothing large is gathered; likewise where `when` refuses the types of a part. This is decided when XLA
+        has placed every array, so Auto and Explicit meshes are alike. The reference also runs where only some
+        axes of a mesh are manual, and in what `jax.export` writes for several devices.
         """
-        self.algorithms[TILE] = Algorithm(TILE, _no_function, platforms, when, partitions=False)
+        axes = self._splits(splits, sums)
+        self.algorithms[TILE] = Algorithm(TILE, _no_function, platforms, when, False, axes)
+
+    def _splits(self, text: str, sums: bool) -> Splits:
+        found = parse_splits(text, sums=sums)
+        known = {axis.name for term in self.dims.operands for axis in term.axes}
+        if text not in ("", "*b") and not found.axes <= known:
+            raise self._invalid(f"cannot split {sorted(found.axes - known)[0]!r}, an axis it lacks")
+        return found
 
     # -- calling ---------------------------------------------------------------------------------------
 
@@ -372,8 +400,11 @@ class Op(Generic[P, R]):
         """Rebuilds the output from its present parts; tracing has recorded which are present."""
         if len(self.dims.outputs) == 1:
             return outs[0]
+        return _fill(self._present_outputs(params), outs)
+
+    def _present_outputs(self, params: dict[str, Any]) -> tuple[bool, ...]:
         statics = {k: v for k, v in params.items() if k not in ("present", "algorithm", "nonzero")}
-        return _fill(self._structures[params["present"], tuple(sorted(statics.items()))], outs)
+        return self._structures[params["present"], tuple(sorted(statics.items()))]
 
     def _signature(self, params: dict[str, Any], saves: tuple[Term, ...] = ()) -> Signature:
         present = _pick(params["present"], self.dims.operands)
@@ -387,35 +418,102 @@ class Op(Generic[P, R]):
     # -- choosing an algorithm when the op is lowered --------------------------------------------------
 
     def _choose_output(self, ctx: Any, types: Sequence[Any], params: dict[str, Any]) -> Any:
-        found = self._choose(ctx, types, params)
-        if found is not None and found.name == TILE:
-            return self._tiled(self._primitive, ctx, types, params) or self._flat_reference
-        if found is None:
-            return self._flat_reference
-        return self._flat_algorithm(found.name, self._forward is not None, False)
+        return self._chosen(self._output, ctx, types, params)
 
     def _choose_forward(self, ctx: Any, types: Sequence[Any], params: dict[str, Any]) -> Any:
-        found = self._choose(ctx, types, params)
-        if found is not None and found.name == TILE:
-            return self._tiled(self._forward_primitive, ctx, types, params) or self._flat_forward
-        return self._flat_forward if found is None else self._flat_algorithm(found.name, True, True)
+        return self._chosen(self._output_and_saved, ctx, types, params)
 
-    def _tiled(
-        self, primitive: Any, ctx: Any, types: Sequence[Any], params: dict[str, Any]
-    ) -> Flat | None:
-        """Returns what runs the tile program; None where there is none, unless a call asks for it by name."""
+    @property
+    def _output(self) -> "_Kind":
+        return _Kind(self._primitive, self._flat_reference, False)
+
+    @property
+    def _output_and_saved(self) -> "_Kind":
+        return _Kind(self._forward_primitive, self._flat_forward, True)
+
+    def _chosen(
+        self, kind: "_Kind", ctx: Any, types: Sequence[Any], params: dict[str, Any]
+    ) -> Flat:
+        found = self._choose(ctx, types, params)
+        if found is None:
+            return kind.reference
         platform = compat.platform_of(ctx)
-        found = None
-        if platform is not None and _tile_programs and compat.devices_of(ctx) == 1:
-            found = _tile_programs[0](primitive, tuple(types), params, platform)
-        if found is None and params["algorithm"] == TILE and primitive is self._primitive:
+        if compat.devices_of(ctx) == 1 or found.partitions:
+            run = self._runs(kind, found, types, params, platform)
+        else:
+            run = self._split(kind, found, ctx, types, params, platform)
+        if run is None and params["algorithm"] == TILE and not kind.saves:
             raise CompileError(
                 Code.E_TILE_LOWERING,
                 f"{self.name}: no tile program can run for these types on {platform}.",
                 hints="leave algorithm= out, or see tessera.explain for the reason; over several devices a "
-                "tile program runs inside jax.shard_map",
+                "tile program that names no axes to split runs inside jax.shard_map",
             )
-        return found
+        return run or kind.reference
+
+    def _runs(
+        self,
+        kind: "_Kind",
+        found: Algorithm,
+        types: Sequence[Any],
+        params: dict[str, Any],
+        platform: str | None,
+    ) -> Flat | None:
+        """Returns what runs an algorithm for operands of these types; None where a tile program cannot."""
+        if found.name != TILE:
+            return self._flat_algorithm(found.name, self._forward is not None, kind.saves)
+        if platform is None or not _tile_programs:
+            return None
+        return _tile_programs[0](kind.primitive, tuple(types), params, platform)
+
+    def _split(
+        self,
+        kind: "_Kind",
+        found: Algorithm,
+        ctx: Any,
+        types: Sequence[Any],
+        params: dict[str, Any],
+        platform: str | None,
+    ) -> Flat | None:
+        """Returns what runs an algorithm per device; None where a tile program cannot run.
+
+        What has no axes to split got here by name: XLA partitions it, unless it is a kernel.
+        """
+        whole = self._runs(kind, found, types, params, platform)
+        if whole is None or not found.splits.axes:
+            return whole if found.name != TILE else None
+        devices = compat.devices_to_split_over(ctx)
+        if not devices:
+            return kind.reference
+        given = tuple(sorted(params.items()))
+        return self._per_device(
+            kind, found, _bare(types), _bare(ctx.avals_out), given, platform, devices
+        )
+
+    @functools.cache  # noqa: B019 - ops live as long as the process
+    def _per_device(
+        self,
+        kind: "_Kind",
+        found: Algorithm,
+        types: tuple[jax.ShapeDtypeStruct, ...],
+        outs: tuple[jax.ShapeDtypeStruct, ...],
+        given: tuple[tuple[str, Any], ...],
+        platform: str | None,
+        devices: tuple[Any, ...],
+    ) -> Flat:
+        params = dict(given)
+        saves = self._saves if kind.saves else ()
+        signature = self._signature(params, saves)
+        there = self._present_outputs(params) + (True,) * len(saves)
+        signature = replace(signature, outputs=_pick(there, signature.outputs))
+        layout = layout_of(signature, found.splits, types, outs, params)
+
+        def per_device(parts: Sequence[Any]) -> Flat | None:
+            if params["algorithm"] is None and not self._applies(found, parts, params):
+                return None
+            return self._runs(kind, found, parts, params, platform)
+
+        return run_per_device(kind.reference, per_device, layout, devices)
 
     def _choose(self, ctx: Any, types: Sequence[Any], params: dict[str, Any]) -> Algorithm | None:
         split = compat.devices_of(ctx) > 1 or any(compat.explicitly_sharded(t) for t in types)
@@ -431,13 +529,15 @@ class Op(Generic[P, R]):
         pinned = params["algorithm"]
         if pinned is not None:
             return self.algorithms.get(pinned)
-        statics = {k: params[k] for k in self.statics}
-        operands = _fill(params["present"], types)
         for algorithm in self.algorithms.values():
-            usable = platform in algorithm.platforms and (algorithm.partitions or not split)
-            if usable and _holds(algorithm.when, operands, statics):
+            can = not split or algorithm.partitions or algorithm.splits.axes
+            if can and platform in algorithm.platforms and self._applies(algorithm, types, params):
                 return algorithm
         return None
+
+    def _applies(self, algorithm: Algorithm, types: Sequence[Any], params: dict[str, Any]) -> bool:
+        statics = {k: params[k] for k in self.statics}
+        return _holds(algorithm.when, _fill(params["present"], types), statics)
 
     @functools.cache  # noqa: B019 - ops live as long as the process
     def _flat_algorithm(
@@ -517,7 +617,8 @@ class Op(Generic[P, R]):
     def _transpose_rule(self, cotangents: Sequence[Any], *xs: Any, **params: Any) -> list[Any]:
         present, nonzero = params["present"], params["nonzero"]
         statics = {k: params[k] for k in self.statics}
-        operands, middle = xs[: sum(present)], xs[sum(present) : len(xs) - sum(nonzero)]
+        operands = [jnp.asarray(x) for x in xs[: sum(present)]]  # JAX passes Python numbers on
+        middle = xs[sum(present) : len(xs) - sum(nonzero)]
         outs, saved = (
             middle[: len(middle) - len(self._saves)],
             middle[len(middle) - len(self._saves) :],
@@ -540,6 +641,15 @@ class Op(Generic[P, R]):
         return [None] * (len(operands) + len(middle)) + run(operands, outs, saved, given)
 
 
+@dataclass(frozen=True)
+class _Kind:
+    """What a primitive of an op computes: the output, or with it what the backward needs."""
+
+    primitive: Any
+    reference: Flat
+    saves: bool
+
+
 def _no_function(*_operands: Any, **_statics: Any) -> Any:
     raise AssertionError("a tile program is found when the op is lowered, not called")
 
@@ -558,6 +668,10 @@ def _holds(when: Callable[..., bool], operands: Sequence[Any], statics: dict[str
         return when(*operands, **statics)
     except InconclusiveDimensionOperation:
         return False  # a symbolic size may be small as well as large
+
+
+def _bare(types: Sequence[Any]) -> tuple[jax.ShapeDtypeStruct, ...]:
+    return tuple(jax.ShapeDtypeStruct(t.shape, t.dtype) for t in types)
 
 
 def _hashable(value: Any) -> bool:

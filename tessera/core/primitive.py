@@ -64,6 +64,7 @@ def make_primitive(
         chosen = function if choose is None else choose(ctx, ctx.avals_in, params)
         if chosen != function:  # bound methods: equal, though never the same object
             chosen = compat.partitioned_by_the_compiler(chosen, ctx.avals_in, ctx.avals_out)
+            ctx = compat.with_devices(ctx)
         # Through jit, so that the same op at the same sizes is traced once and lowered once per module.
         return mlir.lower_fun(_compiled(name, chosen, **params), multiple_results=True)(
             ctx, *operands

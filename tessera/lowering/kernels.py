@@ -90,6 +90,11 @@ class Body:
         return f"<{self.name} on {self.kernels.platform}>"
 
 
+def unavailable(platform: str) -> str | None:
+    """Returns why no kernel can run on a platform on this installation, with the way out, or None."""
+    return UNAVAILABLE[platform]() if platform in UNAVAILABLE else None
+
+
 def kernels_for(group: Group, platform: str) -> Kernels:
     """Returns the kernels of a group on a platform.
 
@@ -101,7 +106,7 @@ def kernels_for(group: Group, platform: str) -> Kernels:
             f"there is no emitter of tile programs for {platform}",
             where="tile",
         )
-    reason = UNAVAILABLE[platform]() if platform in UNAVAILABLE else None
+    reason = unavailable(platform)
     if reason is not None:
         raise CompileError(Code.E_TILE_LOWERING, reason, where="tile")
     programs = tuple(kernels_of(group, 0))

@@ -331,8 +331,11 @@ def _tile_pays_on_gpu(q: Array, *_others: Any, **_statics: Any) -> bool:
     return q.dtype.itemsize == 2
 
 
-flash_attention.def_tile(platforms=("cuda", "rocm"), when=_tile_pays_on_gpu)
-flash_attention_bwd.def_tile(platforms=("cuda", "rocm"), when=_tile_pays_on_gpu)
+flash_attention.def_tile(platforms=("cuda", "rocm"), when=_tile_pays_on_gpu, splits="*b g r")
+# Query heads of one key head may lie on several devices: dk and dv are then sums over them.
+flash_attention_bwd.def_tile(
+    platforms=("cuda", "rocm"), when=_tile_pays_on_gpu, splits="*b g r", sums=True
+)
 
 
 # -- over tiles ----------------------------------------------------------------------------------------

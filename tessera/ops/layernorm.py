@@ -133,7 +133,7 @@ def _backward_tile_pays(x: jax.Array, *_others: Any) -> bool:
 
 
 layernorm.def_tile(platforms=("cuda", "rocm"), when=_tile_pays)
-layernorm_bwd.def_tile(platforms=("cuda", "rocm"), when=_backward_tile_pays)
+layernorm_bwd.def_tile(platforms=("cuda", "rocm"), when=_backward_tile_pays, sums=True)
 
 
 @layernorm_bwd.def_algorithm(

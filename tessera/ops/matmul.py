@@ -262,7 +262,7 @@ def _tile_pays(
     return activation is not None and A.dtype.itemsize == 2 and products >= 2**30
 
 
-matmul.def_tile(platforms=("cuda", "rocm"), when=_tile_pays)
+matmul.def_tile(platforms=("cuda", "rocm"), when=_tile_pays, splits="*b m n")
 
 matmul.samples = (
     Sample((6, 5), (5, 4), None, None),

@@ -54,7 +54,7 @@ def _tile_pays(x: jax.Array, **_statics: Any) -> bool:
     return x.dtype.itemsize <= 4 and x.size >= 2**24
 
 
-softmax.def_tile(platforms=("cuda", "rocm"), when=_tile_pays)
+softmax.def_tile(platforms=("cuda", "rocm"), when=_tile_pays, splits="*b *c")
 
 softmax.samples = (
     Sample((4, 8), axis=1),

@@ -5,7 +5,8 @@ from typing import Any
 
 import jax
 
-from tessera.core.op import Algorithm, Op, Sample
+from tessera.core.op import TILE, Algorithm, Op, Sample
+from tessera.runtime import kernels
 
 
 @dataclass(frozen=True)
@@ -19,10 +20,18 @@ class Choice:
 
 
 def choose(op: Op[..., Any], platform: str) -> Choice:
-    """Returns what an op runs on a platform: its own algorithms there, then the reference."""
+    """Returns what an op runs on a platform: its own algorithms there, then the reference.
+
+    Its tile program is not among them where the kernel language of the platform is missing.
+    """
     usable = [a for a in op.algorithms.values() if platform in a.platforms]
+    here = [a for a in usable if a.name != TILE or kernels.unavailable(platform) is None]
     backward = "hand-written" if op.has_backward else "transposed from the reference"
-    return Choice(op.name, (*(a.name for a in usable), "reference"), _reason(op, usable), backward)
+    reason = _reason(op, here)
+    if len(here) < len(usable):
+        others = f"{reason}; " if here else ""
+        reason = f"{others}its tile program cannot run: {kernels.unavailable(platform)}"
+    return Choice(op.name, (*(a.name for a in here), "reference"), reason, backward)
 
 
 def _reason(op: Op[..., Any], usable: list[Algorithm]) -> str:
@@ -36,6 +45,8 @@ def _reason(op: Op[..., Any], usable: list[Algorithm]) -> str:
 def _extent(op: Op[..., Any], algorithm: Algorithm) -> str:
     inputs = "any input" if _runs_on_samples(op, algorithm) else "large inputs"
     devices = "any number of devices" if algorithm.partitions else "one device"
+    if algorithm.splits.axes:
+        devices = f"each device's part along {algorithm.splits}"
     return f"for {inputs} on {devices}"
 
 

@@ -1,15 +1,25 @@
 """The tile program of an op, where the op is lowered: planned by the compiler as a group of one node."""
 
+import warnings
 from collections.abc import Mapping
 from functools import lru_cache, partial
 from typing import Any
 
 import jax
 
+from tessera.core.errors import Code, CompileError, TesseraWarning
 from tessera.core.op import TILE
-from tessera.core.primitive import Flat
+from tessera.core.primitive import PREFIX, Flat
 
 CACHED = 4096  # combinations of op, types and parameters
+_said: set[str] = set()  # what a warning was given of in this process
+
+
+def unavailable(platform: str) -> str | None:
+    """Returns why no kernel can run on a platform on this installation, with the way out, or None."""
+    from tessera.lowering import kernels  # the compiler: slow to import
+
+    return kernels.unavailable(platform)
 
 
 def tile_program(
@@ -17,10 +27,26 @@ def tile_program(
 ) -> Flat | None:
     """Returns what runs an op's tile program for operands of these types on a platform, or None.
 
-    None also where the programs of the platform cannot run on this installation.
+    None also where the programs of the platform cannot run on this installation: for a call that asks for
+    them by name that is `E_TILE_LOWERING`, for others a warning, once for each reason.
     """
+    reason = unavailable(platform)
+    if reason is not None:
+        name = primitive.name.removeprefix(PREFIX)
+        if params["algorithm"] == TILE:
+            raise CompileError(
+                Code.E_TILE_LOWERING, f"{name}: no tile program on {platform}: {reason}"
+            )
+        _warn_once(f"{name} runs without its tile program on {platform}: {reason}", reason)
+        return None
     bare = tuple(jax.ShapeDtypeStruct(t.shape, t.dtype) for t in types)
     return _tile_program(primitive, bare, tuple(sorted(params.items())), platform)
+
+
+def _warn_once(text: str, reason: str) -> None:
+    if reason not in _said:
+        _said.add(reason)
+        warnings.warn(text, TesseraWarning, stacklevel=2)
 
 
 @lru_cache(CACHED)

@@ -5,6 +5,7 @@ from typing import Any
 
 import jax
 from rich.console import RenderableType
+from rich.markup import escape
 from rich.table import Table
 
 from tessera.core.op import Op
@@ -25,7 +26,7 @@ def version_table(found: Iterable[versions.Version]) -> Table:
     """Returns one row per component: the version found, and whether it is in the tested matrix."""
     table = Table("component", "version", "tested matrix", "tested with", title="Versions")
     for version in found:
-        tested = ", ".join(version.tested) or "no op uses it"
+        tested = ", ".join(version.tested) or "any"
         table.add_row(version.name, version.found or "none", _verdict(version), tested)
     return table
 
@@ -45,7 +46,8 @@ def op_table(platform: str, choices: Iterable[choice.Choice]) -> Table:
     """Returns one row per op: what it runs on, why, and where its backward comes from."""
     table = Table("op", "runs", "why", "backward", title=f"Ops on {platform}")
     for found in choices:
-        table.add_row(found.op, ", else ".join(found.runs), found.reason, found.backward)
+        # A bracket, as in the name of an extra, is not markup.
+        table.add_row(found.op, ", else ".join(found.runs), escape(found.reason), found.backward)
     return table
 
 

@@ -14,10 +14,12 @@ TESTED: Mapping[str, tuple[str, ...]] = {
     "jaxlib": ("0.10.2", "0.12.0"),
     "numpy": ("2.4", "2.5"),
     "xdsl": ("0.74",),
+    "triton": ("3.6", "3.7"),
+    "jax-triton": ("0.4.1",),
 }
 
-# Looked for because GPU programs need them; no op of this release does.
-OPTIONAL = ("triton", "jax-triton", "driver")
+# Looked for because GPU programs need it, in any version.
+OPTIONAL = ("driver",)
 
 DRIVER_FILES = (Path("/proc/driver/nvidia/version"), Path("/sys/module/amdgpu/version"))
 
