@@ -8,6 +8,7 @@
 Reading order:
 
     tessera.op        the operators, one file each; begin with `tessera/ops/rmsnorm.py`
+    tessera.tile      kernels of your own, written over blocks, for CPU and GPU
     tessera.core.op   `define_op`: how one `jax.numpy` function becomes an op with every derivative
     tessera.lowering  the compiler on one screen; `tessera.ir` are its levels
     tessera.graph     decorators: kernel, training_step, capture, stream
@@ -28,7 +29,7 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from tessera import dist, graph, ir, ops, pde
+    from tessera import dist, graph, ir, ops, pde, tile
     from tessera import ops as op
     from tessera.api import compile, explain, export_mlir, inspect, load  # noqa: A004
     from tessera.core import errors, numerics
@@ -49,6 +50,7 @@ __all__ = [
     "op",
     "ops",
     "pde",
+    "tile",
 ]
 
 _MODULES = {
@@ -60,6 +62,7 @@ _MODULES = {
     "op": "tessera.ops",
     "ops": "tessera.ops",
     "pde": "tessera.pde",
+    "tile": "tessera.tile",
 }
 _FUNCTIONS = ("compile", "explain", "export_mlir", "inspect", "load")
 

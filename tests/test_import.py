@@ -12,8 +12,8 @@ import tessera
 HEAVY = {"equinox", "hypothesis", "matplotlib", "optax", "pandas", "torch", "triton", "xdsl"}
 COMMAND_LINE = {"rich", "typer"}
 # What is compiled in JAX alone: loading the compiler, written in xdsl, is put off until one of these is used.
-COMPILER = {"compile", "explain", "export_mlir", "graph", "inspect", "ir", "load"}
-FUNCTIONS = COMPILER - {"graph", "ir"}
+COMPILER = {"compile", "explain", "export_mlir", "graph", "inspect", "ir", "load", "tile"}
+FUNCTIONS = COMPILER - {"graph", "ir", "tile"}
 
 
 def modules_loaded_by(code: str) -> set[str]:

@@ -68,7 +68,7 @@ class Group(IRDLOperation):
     `tile` is the block that one program computes of the product, reduction or op the group has, else of its
     first result, over the last axes. An axis that the block does not divide is padded, and `padded` says to
     what. `inner` is the block of an axis the program loops over, and `warps` how many warps run one program
-    on a GPU.
+    on a GPU. `blocks` are the sizes that the program of a user's kernel gets, to cut what it likes.
     """
 
     inputs = var_operand_def()
@@ -82,6 +82,7 @@ class Group(IRDLOperation):
     inner = opt_attr_def(Whole)
     turns = opt_attr_def(Whole)
     warps = opt_attr_def(Whole)
+    blocks = opt_attr_def(Wholes)
     flops = opt_attr_def(Whole)
     bytes = opt_attr_def(Whole)
     seconds = opt_attr_def(Real)
@@ -117,8 +118,13 @@ class Group(IRDLOperation):
         _check_types(self, "yielded values and results", end.operand_types, self.result_types)
 
     def _check_tile(self, tile: Sequence[int]) -> None:
-        if any(size < 1 for size in tile):
-            raise schedule_error(self, f"a tile dimension is at least 1, but tile = {list(tile)}")
+        for axis, size in enumerate(tile):
+            if size < 1:
+                raise schedule_error(
+                    self,
+                    f"a tile dimension is at least 1, but dimension {axis} of tile = {list(tile)} is {size}",
+                    hints=f"The nearest legal tile is {[max(n, 1) for n in tile]}.",
+                )
         shapes = self._shapes()
         if not shapes or any(self._is_covered(tile, shape) for shape in shapes[1:]):
             return
@@ -128,6 +134,7 @@ class Group(IRDLOperation):
                 self,
                 f"the tile covers axes of the result, but tile = {list(tile)} has more axes than "
                 f"the result's {list(shape)}",
+                hints=f"The nearest legal tile is {list(tile[rank - len(shape) :])}.",
             )
         covered = shape[len(shape) - rank :]
         padded = tuple(integers(self.padded)) if self.padded is not None else covered
@@ -153,12 +160,17 @@ class Group(IRDLOperation):
         values = f"tile = {list(tile)}, result = {list(covered)}, padded = {list(padded)}"
         if len(padded) != len(tile) or any(p < n for p, n in zip(padded, covered, strict=True)):
             raise schedule_error(self, f"padding never shrinks an axis the tile covers: {values}")
-        if any(p % t for p, t in zip(padded, tile, strict=True)):
+        uneven = [axis for axis, (p, t) in enumerate(zip(padded, tile, strict=True)) if p % t]
+        if uneven:
             fix = [-(-n // t) * t for n, t in zip(covered, tile, strict=True)]
+            nearest = [_nearest_divisor(p, t) for p, t in zip(padded, tile, strict=True)]
             raise schedule_error(
                 self,
-                f"the tile covers the padded result exactly: {values}",
-                hints=f"State the padding: padded = array<i64: {', '.join(map(str, fix))}>.",
+                f"the tile covers the padded result exactly, which dimension {uneven[0]} does not: {values}",
+                hints=(
+                    f"State the padding: padded = array<i64: {', '.join(map(str, fix))}>.",
+                    f"The nearest legal tile without it is {nearest}.",
+                ),
             )
 
     def _check_cost(self, name: str) -> None:
@@ -327,6 +339,12 @@ def mesh_of(op: Operation) -> DictionaryAttr | None:
             return mesh
         outer = outer.parent_op()
     return None
+
+
+def _nearest_divisor(size: int, wanted: int) -> int:
+    """Returns the divisor of a size that is nearest a number, the smaller of two."""
+    divisors = (n for n in range(1, size + 1) if size % n == 0)
+    return min(divisors, key=lambda n: abs(n - wanted), default=1)
 
 
 def schedule_error(op: Operation, text: str, hints: str | Sequence[str] = ()) -> CompileError:

@@ -11,8 +11,8 @@ Nodes are visited in order. One joins the newest of the groups its operands come
 there (elementwise on what that group makes), or if it is a product or reduction and the group is a prologue
 of it (elementwise, and read by nobody else). Since a node only joins the newest of its producers' groups,
 every value flows from an older group to a newer one or within one: no cycle can arise. A node with an
-effect is a group of its own, in program order. What is made of inputs alone, a broadcast bias, goes where
-its one reader goes.
+effect is a group of its own, in program order, and so is one whose program a user wrote. What is made of
+inputs alone, a broadcast bias, goes where its one reader goes.
 """
 
 from collections.abc import Iterator, Sequence
@@ -37,6 +37,7 @@ from tessera.ir.graph import (
     ops_of,
 )
 from tessera.lowering.rule import Context
+from tessera.lowering.tile_programs.recorded import RECORDED
 
 # Primitives that read and write each element once, in any order.
 ELEMENTWISE = frozenset(
@@ -120,8 +121,10 @@ def group(module: ModuleOp, context: Context) -> bool:
 
 
 def kind_of(node: Node) -> str:
-    """Returns what a node is to grouping: elementwise, view, product, reduction, op or other."""
+    """Returns what a node is to grouping: elementwise, view, product, reduction, op, recorded or other."""
     name = node.short_name
+    if node.name in RECORDED:
+        return "recorded"
     if node.is_op:
         return "elementwise" if name in ELEMENTWISE_OPS else "op"
     if node.regions or not may_move(node) or effect_of(node) == "random":
@@ -140,6 +143,9 @@ def _draft(block: Block) -> list[_Draft]:
         if not is_node(op):
             continue
         kind = kind_of(op)
+        if kind == "recorded":
+            _add_apart(op, waiting, drafts, home)
+            continue
         draft = _newest(op, home)
         if draft is None and kind in ("elementwise", "view") and _has_one_reader(op):
             waiting.add(op)
@@ -153,6 +159,20 @@ def _draft(block: Block) -> list[_Draft]:
             draft.add(member)
             home[member] = draft
     return drafts
+
+
+def _add_apart(
+    node: Node, waiting: set[Operation], drafts: list[_Draft], home: dict[Operation, _Draft]
+) -> None:
+    """Adds a node that a user's program computes, and before it, in other groups, what waited for it."""
+    for member in (*_waited_for(node, waiting), node):
+        alone = member is node
+        draft = None if alone else _newest(member, home)
+        if draft is None:
+            draft = _Draft(len(drafts), closed=alone, anchor=node if alone else None)
+            drafts.append(draft)
+        draft.add(member)
+        home[member] = draft
 
 
 def _has_one_reader(node: Node) -> bool:

@@ -42,6 +42,7 @@ from tessera.lowering.tile_programs.elementwise import block_element, elementwis
 from tessera.lowering.tile_programs.operands import number_of
 from tessera.lowering.tile_programs.program import FrameAxes, Kernel, Task, Temporary, Turns, sized
 from tessera.lowering.tile_programs.reading import Output, Reader
+from tessera.lowering.tile_programs.recorded import recorded_node, write
 from tessera.lowering.tile_programs.space import Frame, Span
 
 DEFAULT_LINE = 1024  # elements of a block with one axis where the schedule plans none
@@ -75,6 +76,9 @@ def kernels_of(group: Group, index: int) -> list[Func]:
 
     Raises `E_TILE_LOWERING`, with the reason, for a group that no tile program computes.
     """
+    recorded = recorded_node(nodes_of(group))
+    if recorded is not None:
+        return [write(recorded, group, index)]
     plan = _planned(group)
     return [_function(plan, kernel, group, index) for kernel in plan.kernels]
 

@@ -37,8 +37,11 @@ BY_EFFECT: Mapping[str, str] = {
 }
 UNKNOWN = "no rule fuses it; XLA compiles it as written"
 _JOINS = ("product", "reduction", "op")
+_ALONE = ("other", "recorded")
 # A node written in these folders is an op's own; the line of the caller is not in its record.
-_OWN = tuple(str(Path(__file__).parents[1] / folder) for folder in ("core", "ops", "lowering"))
+_OWN = tuple(
+    str(Path(__file__).parents[1] / folder) for folder in ("core", "ops", "lowering", "tile")
+)
 
 
 def place_of(node: Node) -> str:
@@ -81,7 +84,7 @@ def apart(op: Group, home: Mapping[Operation, int]) -> tuple[int | None, str]:
         return None, ""
     newest = max(owners, key=lambda owner: home[owner])
     theirs = list(nodes_of(newest))
-    alone = next((n for n in (founder, *theirs) if kind_of(n) == "other"), None)
+    alone = next((n for n in (founder, *theirs) if kind_of(n) in _ALONE), None)
     if alone is not None:
         return home[newest], f"nothing is fused with {alone.short_name}"
     if any(kind_of(n) in _JOINS for n in theirs):

@@ -123,7 +123,7 @@ class _Walk:
             beside=beside,
             apart=why_apart,
             where=_where(nodes),
-            tile=() if op.tile is None else integers(op.tile),
+            tile=_tile(op),
             padded=() if op.padded is None else integers(op.padded),
             axes=tuple(map(text_of, op.axes.data)) if isinstance(op, Collective) else (),
             flops=cost.flops,
@@ -181,6 +181,12 @@ def _own_cost(op: Group, nodes: Sequence[Node]) -> _Cost:
 
 def _number(attribute: Any) -> Any:
     return 0 if attribute is None else attribute.value.data
+
+
+def _tile(op: Group) -> tuple[int, ...]:
+    """Returns the block of a group, or what the program of a user's kernel is given."""
+    found = op.blocks if op.tile is None else op.tile
+    return () if found is None else integers(found)
 
 
 # -- nodes ---------------------------------------------------------------------------------------------

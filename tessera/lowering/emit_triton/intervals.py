@@ -38,7 +38,7 @@ def interval(index: SSAValue) -> Interval:
     if isinstance(op, Cast):
         return interval(op.source)
     if isinstance(op, Map) and isinstance(op.result.type, builtin.IndexType):
-        return _of_map(op.function.data, interval(op.operands[0]), interval(op.operands[1]))
+        return of_map(op.function.data, interval(op.operands[0]), interval(op.operands[1]))
     return UNKNOWN
 
 
@@ -63,7 +63,12 @@ def loop_interval(loop: For) -> tuple[Interval, Interval]:
     return first, Interval(loop.stop.value.data, loop.stop.value.data)
 
 
-def _of_map(name: str, a: Interval, b: Interval) -> Interval:
+def of_map(name: str, a: Interval, b: Interval) -> Interval:
+    """Returns bounds of a function of two indices.
+
+    >>> of_map("add", Interval(0, 3), Interval(-1, 1))
+    Interval(low=-1, high=4)
+    """
     if name == "add":
         return Interval(a.low + b.low, a.high + b.high)
     if name == "sub":
