@@ -45,7 +45,7 @@ class Case:
 
 def cases() -> list[Case]:
     """Returns every case. The sines come first: their results must meet a heap that still keeps its pages."""
-    return [*_sines(), *_attention(), *_norms(), *_others(), *_spectral()]
+    return [*_sines(), *_attention(), *_norms(), *_others(), *_spectral(), *_grouped()]
 
 
 def _sines() -> list[Case]:
@@ -123,6 +123,34 @@ def _spectral() -> list[Case]:
                 ),
             ]
     return found
+
+
+def _grouped() -> list[Case]:
+    """Returns rows times the matrix of their group, against `lax.ragged_dot`; sizes of groups are random."""
+    found = []
+    rows, inner, columns = 4096, 512, 2048
+    for groups in (8, 64):
+        cuts = np.sort(np.random.default_rng(2).integers(0, rows + 1, groups - 1))
+        sizes = jnp.asarray(np.diff(cuts, prepend=0, append=rows), jnp.int32)
+        x, w = _normal(rows, inner), _normal(groups, inner, columns) / math.sqrt(inner)
+        name = f"grouped matmul {rows}x{inner}x{columns}, {groups} groups"
+        plain = partial(_ragged_dot, sizes)
+        candidate = partial(_grouped_matmul, sizes)
+        found.append(Case(name, (x, w), plain, candidate))
+        if groups == 8:  # with 64 plain JAX takes 20 s a step
+            name = f"{name} forward+backward"
+            ct = _normal(rows, columns)
+            pair = (with_gradients(plain), with_gradients(candidate))
+            found.append(Case(name, (ct, x, w), *pair))
+    return found
+
+
+def _ragged_dot(sizes: jax.Array, x: jax.Array, w: jax.Array) -> jax.Array:
+    return lax.ragged_dot(x, w, sizes)
+
+
+def _grouped_matmul(sizes: jax.Array, x: jax.Array, w: jax.Array) -> jax.Array:
+    return op.grouped_matmul(x, w, sizes)
 
 
 def naive_attention(q: jax.Array, k: jax.Array, v: jax.Array) -> jax.Array:

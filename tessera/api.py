@@ -46,7 +46,7 @@ from tessera.lowering.jaxpr_to_graph import capture
 from tessera.lowering.kernels import equation_of
 from tessera.lowering.rule import Context, Record
 from tessera.lowering.schedule_to_tile import to_tile
-from tessera.runtime import artifact, peaks
+from tessera.runtime import artifact, machine_code, peaks
 from tessera.view.explanation import Explanation, explanation
 
 P = ParamSpec("P")
@@ -61,9 +61,10 @@ LEVELS = (
     "stablehlo",
     "hlo",
     *tile_to_target.LEVELS,
+    "asm",
 )
 # The device a level is for where no target is named and JAX's own is a CPU.
-TARGETS = dict.fromkeys(tile_to_target.LEVELS, "cuda") | {"amdgcn": "rocm"}
+TARGETS = dict.fromkeys(tile_to_target.LEVELS, "cuda") | {"amdgcn": "rocm", "asm": "cpu"}
 
 
 @dataclass(frozen=True)
@@ -143,9 +144,10 @@ class Compiled(Generic[P, R]):
 
         Levels: jaxpr, captured (Graph before any pass), graph, schedule, tile (the program of every group
         that has one, and what executes it), stablehlo, hlo (optimised by XLA); and, with the extra `gpu`
-        and without a GPU, triton, ttir, ttgir, llvm, ptx and amdgcn of every kernel. `target` is the
-        platform ("cpu", "cuda", "rocm") or architecture ("sm_80", "sm_90", "sm_100", "gfx942").
-        Raises `E_GRAPH_INVALID` for another word, or without arguments and without a call before.
+        and without a GPU, triton, ttir, ttgir, llvm, ptx and amdgcn of every kernel. For the target "cpu",
+        llvm and asm are what XLA makes of the function. `target` is the platform ("cpu", "cuda", "rocm") or
+        architecture ("sm_80", "sm_90", "sm_100", "gfx942"). Raises `E_GRAPH_INVALID` for another word, or
+        without arguments and without a call before; `E_TARGET_CODEGEN` for a level a target has not.
         """
         if level not in LEVELS:
             raise CompileError(
@@ -155,7 +157,8 @@ class Compiled(Generic[P, R]):
             )
         structure, types = self._signature(args, kwargs)
         target = target or self._target or _own_target(level)
-        if level in ("stablehlo", "hlo"):
+        on_cpu = target is not None and peaks.device(target).platform == "cpu"
+        if level in ("stablehlo", "hlo") or (level in machine_code.LEVELS and on_cpu):
             return self._lowered_text(level, structure, types, target)
         traced = self._trace(structure, types)
         if level == "jaxpr":
@@ -164,6 +167,12 @@ class Compiled(Generic[P, R]):
         device = peaks.device(target)
         if level == "tile":
             return to_text(to_tile(plan.schedule, Context(device)))
+        if level == "asm":
+            raise CompileError(
+                Code.E_TARGET_CODEGEN,
+                f"inspect: {device.platform} has no level 'asm'.",
+                hints='its assembly is the level "ptx" or "amdgcn"; asm is for the target "cpu"',
+            )
         if level in tile_to_target.LEVELS:
             tiles = to_tile(plan.schedule, Context(device))
             return tile_to_target.target_text(tiles, level, device.architecture)
@@ -182,6 +191,8 @@ class Compiled(Generic[P, R]):
         platforms = _platforms(target, level)
         with compat.lowering_on(None if platforms is None else peaks.device(target).kind):
             lowered = program._jitted.trace(structure, *types).lower(lowering_platforms=platforms)
+        if level in machine_code.LEVELS:
+            return machine_code.text_of(lowered, level)
         return lowered.as_text() if level == "stablehlo" else str(lowered.compile().as_text())
 
     def plan(self, /, *args: Any, **kwargs: Any) -> Plan:
@@ -447,7 +458,7 @@ def _platforms(target: str | None, level: str) -> tuple[str, ...] | None:
     here = peaks.device().platform
     if target is None or peaks.device(target).platform == here:
         return None
-    if level == "hlo":
+    if level in ("hlo", *machine_code.LEVELS):
         raise CompileError(
             Code.E_TARGET_CODEGEN,
             f"inspect: XLA optimises for {here}, this machine's platform, and not for {target}.",

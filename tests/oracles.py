@@ -33,6 +33,46 @@ def matmul(a, b, bias=None, residual=None, *, activation=None, **_):
     return y if residual is None else y + residual
 
 
+def grouped_matmul(x, w, sizes):
+    y = np.zeros((*x.shape[:-1], w.shape[-1]))
+    for batch in np.ndindex(sizes.shape[:-1]):
+        first = 0
+        for group, count in enumerate(sizes[batch]):
+            rows = slice(first, first + count)
+            y[batch][rows] = x[batch][rows] @ w[group]
+            first += count
+    return y
+
+
+def grouped_matmul_bwd(x, w, sizes, ct):
+    dx, dw = grouped_matmul(ct, w.swapaxes(1, 2), sizes), np.zeros(w.shape)
+    for batch in np.ndindex(sizes.shape[:-1]):
+        first = 0
+        for group, count in enumerate(sizes[batch]):
+            rows = slice(first, first + count)
+            dw[group] += x[batch][rows].T @ ct[batch][rows]
+            first += count
+    return dx, dw
+
+
+def segment_reduce(x, ids, segments, *, op):
+    num_segments = len(segments)
+    least = np.finfo(np.float32).min if op == "max" else 0.0
+    y = np.full((*x.shape[:-2], num_segments, x.shape[-1]), least)
+    for batch in np.ndindex(x.shape[:-2]):
+        for s in range(num_segments):
+            rows = x[batch][ids[batch] == s]
+            if len(rows):
+                y[batch][s] = {"sum": np.sum, "max": np.max}[op](rows, axis=0)
+    return y
+
+
+def run_reduce(x, ends, *, op):
+    rows = np.broadcast_to(np.arange(x.shape[-2]), x.shape[:-1])
+    ids = (rows[..., None] >= ends[..., None, :]).sum(-1)
+    return segment_reduce(x, ids, range(ends.shape[-1]), op=op)
+
+
 def mse(p, t):
     return np.mean((p - t) ** 2)
 
@@ -200,6 +240,8 @@ LOGIC = {
 VALUES: dict[str, Any] = {
     "cross_entropy": cross_entropy,
     "gelu": gelu,
+    "grouped_matmul": grouped_matmul,
+    "grouped_matmul_bwd": grouped_matmul_bwd,
     "layernorm": layernorm,
     "matmul": matmul,
     "mse": mse,
@@ -218,5 +260,7 @@ VALUES: dict[str, Any] = {
     "rmsnorm_bwd": rmsnorm_bwd,
     "spectral_conv": spectral_conv,
     "spectral_conv_bwd": spectral_conv_bwd,
+    "run_reduce": run_reduce,
+    "segment_reduce": segment_reduce,
     **LOGIC,
 }

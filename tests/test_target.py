@@ -1,6 +1,8 @@
 """The levels below the tile program: text for GPUs that are not there."""
 
 import importlib.util
+import re
+import shutil
 
 import jax
 import jax.numpy as jnp
@@ -104,3 +106,34 @@ def test_the_lowering_of_a_whole_model_for_cuda_holds_the_kernels():
 @needs_triton
 def test_stablehlo_for_another_platform_needs_no_such_machine():
     assert "triton_kernel_call" in ts.inspect(layer, "stablehlo", X, W, B, target="cuda")
+
+
+# -- this machine's own ------------------------------------------------------------------------------------
+
+
+def turned(x):
+    return jnp.arctan2(x, jnp.sort(x, 0)[::-1])
+
+
+def test_the_llvm_of_a_cpu_is_what_xla_makes():
+    text = ts.inspect(turned, "llvm", jnp.ones((8, 8)), target="cpu")
+    assert "define" in text
+    assert "target triple" in text
+
+
+@pytest.mark.skipif(shutil.which("objdump") is None, reason="binutils is not installed")
+def test_the_assembly_of_a_cpu_is_what_xla_makes():
+    text = ts.inspect(turned, "asm", jnp.ones((8, 8)))
+    assert re.search(r"^\s+[0-9a-f]+:\t\w+", text, re.MULTILINE)
+
+
+def test_assembly_without_a_disassembler_says_what_to_install(monkeypatch):
+    monkeypatch.setenv("PATH", "")
+    with pytest.raises(FileNotFoundError, match="binutils"):
+        ts.inspect(turned, "asm", jnp.ones((8, 8)))
+
+
+def test_a_gpu_has_its_own_word_for_assembly():
+    with pytest.raises(CompileError, match="ptx") as caught:
+        ts.inspect(turned, "asm", jnp.ones((8, 8)), target="cuda")
+    assert caught.value.code is Code.E_TARGET_CODEGEN

@@ -22,6 +22,8 @@ from tessera.ir.attributes import to_attribute
 from tessera.lowering.choose import groups_of
 from tessera.lowering.rule import Context
 from tessera.lowering.schedule_to_tile import to_tile
+from tessera.ops.grouped_matmul import grouped_matmul_bwd
+from tessera.ops.segment_reduce import run_reduce
 from tessera.runtime import peaks
 
 Function = Callable[..., Any]
@@ -161,6 +163,89 @@ PRODUCTS = {
         {"tile": (16, 8)},
         loose=10,
     ),
+}
+
+
+# -- grouped products --------------------------------------------------------------------------------------
+
+
+def _grouped(
+    sizes, rows, inner, columns, *, f=op.grouped_matmul, exact=oracles.grouped_matmul
+) -> Case:
+    sizes = np.asarray(sizes, np.int32)
+    arrays = (
+        array(*sizes.shape[:-1], rows, inner),
+        array(sizes.shape[-1], inner, columns, seed=1, scale=inner**-0.5),
+        sizes,
+    )
+    return Case(f, arrays, lambda x, w, s: exact(x, w, s.astype(int)), {"tile": (16, 16)}, loose=10)
+
+
+def _grouped_backward(sizes, rows, inner, columns) -> Case:
+    case = _grouped(sizes, rows, inner, columns)
+    x, w, sizes = case.arrays
+    ct = array(*x.shape[:-1], columns, seed=2, scale=0.25)
+
+    def exact(x, w, s, ct):
+        return oracles.grouped_matmul_bwd(x, w, s.astype(int), ct)
+
+    return Case(
+        grouped_matmul_bwd, (x, w, sizes, ct), exact, {"tile": (16, 16), "inner": 16}, loose=10
+    )
+
+
+RAGGED = {"one group": [33], "empty groups": [0, 20, 0, 0, 9, 0], "tile±1": [15, 16, 17, 1]}
+GROUPED = {
+    "one row": _grouped([0, 1, 0], 1, 5, 3),
+    "one of each": _grouped([1], 1, 1, 1),
+    "no rows in any group": _grouped([0, 0, 0], 19, 7, 18),
+    "rows beyond the last group": _grouped([3, 0, 11], 37, 33, 17),
+    "more than there are rows": _grouped([20, 40], 35, 16, 16),
+    "small groups in one block": _grouped([1, 2, 0, 3, 1, 1, 2], 11, 18, 33),
+    "batches": _grouped([[5, 0, 13], [0, 19, 0]], 19, 17, 33),
+    "an epilogue": _grouped(
+        [7, 9, 1],
+        19,
+        33,
+        17,
+        f=lambda x, w, s: op.silu(op.grouped_matmul(jnp.tanh(x), w, s)),
+        exact=lambda x, w, s: oracles.ACTIVATIONS["silu"](oracles.grouped_matmul(np.tanh(x), w, s)),
+    ),
+    **{f"{name}": _grouped(sizes, sum(sizes) + 2, 37, 41) for name, sizes in RAGGED.items()},
+    "backward, one row": _grouped_backward([0, 1, 0], 1, 5, 3),
+    "backward, batches": _grouped_backward([[5, 0, 13], [0, 19, 0]], 19, 17, 33),
+    "backward, one group of rows": _grouped_backward([0, 35, 0], 35, 1, 1),
+    **{
+        f"backward, {name}": _grouped_backward(sizes, sum(sizes) + 2, 37, 20)
+        for name, sizes in RAGGED.items()
+    },
+}
+
+
+# -- runs of rows ------------------------------------------------------------------------------------------
+
+
+def _runs(ends, rows, columns, kind) -> Case:
+    ends = np.asarray(ends, np.int32)
+    arrays = (array(*ends.shape[:-1], rows, columns), ends)
+    # In fp32 and narrower an empty run has a maximum that float64 has not.
+    exact = partial(oracles.run_reduce, op=kind)
+    return Case(
+        lambda x, ends: run_reduce.bind(x, ends, op=kind),
+        arrays,
+        lambda x, ends: exact(x, ends.astype(int)),
+        {"tile": (16, 16)},
+        loose=4,
+    )
+
+
+RUNS = {
+    "one row": _runs([1], 1, 1, "sum"),
+    "empty runs": _runs([0, 3, 3, 20, 20, 33], 35, 17, "sum"),
+    "no rows in any run": _runs([0, 0], 5, 3, "sum"),
+    "batches": _runs([[5, 16], [0, 33]], 33, 1, "sum"),
+    "maxima": _runs([1, 17, 33, 50], 50, 19, "max"),
+    "maxima of batches": _runs([[5, 16], [1, 33]], 33, 2, "max"),
 }
 
 
@@ -321,6 +406,11 @@ ATTENTION["merged heads"] = Case(
     loose=5,
 )
 
-CASES: Mapping[str, Case] = {**PRODUCTS, **ROWS, **CHAINS} | {
-    f"attention, {name}": case for name, case in ATTENTION.items()
+CASES: Mapping[str, Case] = {
+    **PRODUCTS,
+    **{f"grouped, {name}": case for name, case in GROUPED.items()},
+    **{f"runs, {name}": case for name, case in RUNS.items()},
+    **ROWS,
+    **CHAINS,
+    **{f"attention, {name}": case for name, case in ATTENTION.items()},
 }

@@ -53,6 +53,22 @@ ATTENTIONS = (
 )
 
 
+# Rows, inner axis, columns, and the rows of each group.
+GROUPED = (
+    (1, 16, 16, (0, 1)),
+    (300, 70, 130, (100, 0, 150, 30)),
+    (257, 128, 256, (1,) * 100 + (157,)),
+    (1024, 256, 512, (127, 129, 0, 256, 512)),
+    (129, 64, 64, (0, 0, 129)),
+)
+# Rows, columns, and where each run of rows ends.
+RUNS = (
+    (1000, 70, (0, 500, 500, 1000)),
+    (777, 1, tuple(range(0, 778, 7))),
+    (4096, 256, (1, 2, 4000, 4096)),
+)
+
+
 @dataclass(frozen=True)
 class Case:
     """One op at one size: operands (None where absent) drawn from a key, and static arguments."""
@@ -82,6 +98,11 @@ def checks() -> Iterator[Case]:
             yield from rows(shape, dtype)
         for sizes in ATTENTIONS:
             yield from attention(sizes, dtype)
+        for n, inner, columns, sizes in GROUPED:
+            yield grouped(n, inner, columns, sizes, dtype)
+        for n, columns, ends in RUNS:
+            for kind in ("sum", "max"):
+                yield runs(n, columns, ends, kind, dtype)
 
 
 def product(left: Sequence[int], right: Sequence[int], dtype: str, epilogue: str = "") -> Case:
@@ -100,6 +121,33 @@ def product(left: Sequence[int], right: Sequence[int], dtype: str, epilogue: str
 
     words = {"activation": "gelu"} if epilogue else {}
     return Case("matmul", f"{left} x {right} {epilogue}".strip(), dtype, make, words)
+
+
+def grouped(n: int, inner: int, columns: int, sizes: Sequence[int], dtype: str) -> Case:
+    """Returns rows times the matrix of their group, the first `sizes[0]` times the first."""
+
+    def make(key: jax.Array) -> tuple[Any, ...]:
+        keys = jax.random.split(key, 2)
+        x = normal(keys[0], (n, inner), dtype)
+        w = normal(keys[1], (len(sizes), inner, columns), dtype, inner**-0.5)
+        return x, w, jnp.asarray(sizes, jnp.int32)
+
+    return Case("grouped_matmul", f"{n}x{inner}x{columns} of {len(sizes)} groups", dtype, make)
+
+
+def runs(n: int, columns: int, ends: Sequence[int], kind: str, dtype: str) -> Case:
+    """Returns sums or maxima of runs of rows."""
+
+    def make(key: jax.Array) -> tuple[Any, ...]:
+        return normal(key, (n, columns), dtype), jnp.asarray(ends, jnp.int32)
+
+    label = f"{kind} of {n}x{columns} in {len(ends)} runs"
+    return Case("run_reduce", label, dtype, make, {"op": kind})
+
+
+def is_float(x: Any) -> bool:
+    """Returns whether an operand is there and has a gradient."""
+    return x is not None and jnp.issubdtype(x.dtype, jnp.floating)
 
 
 def rows(shape: Sequence[int], dtype: str) -> Iterator[Case]:

@@ -20,7 +20,7 @@ import jax.numpy as jnp
 import numpy as np
 
 sys.path.insert(0, str(Path(__file__).resolve().parent))
-from cases import Case, checks
+from cases import Case, checks, is_float
 
 from tessera.core.op import TILE, registered_ops
 
@@ -33,7 +33,7 @@ def check(case: Case, seed: int) -> dict[str, Any]:
     operands = case.make(jax.random.key(seed))
     found = _with_gradients(case, "tile", operands)
     with jax.enable_x64(True):
-        wide = tuple(x if x is None or x.dtype == bool else x.astype(jnp.float64) for x in operands)
+        wide = tuple(x.astype(jnp.float64) if is_float(x) else x for x in operands)
         wanted = _with_gradients(case, "reference", wide)
     wide_leaves = [np.asarray(b, np.float64) for b in jax.tree.leaves(wanted)]
     scale = 0.01 * max(float(np.sqrt(np.mean(b * b))) for b in wide_leaves)
@@ -59,7 +59,7 @@ def run_tiles_everywhere() -> None:
 def _with_gradients(case: Case, algorithm: str, operands: tuple[Any, ...]) -> Any:
     """Returns the result and the gradients of <result, c> for a fixed smooth c."""
     run = case.run(algorithm)
-    moving = [i for i, x in enumerate(operands) if x is not None and x.dtype != bool]
+    moving = [i for i, x in enumerate(operands) if is_float(x)]
 
     def of_moving(*xs: Any) -> Any:
         mixed = list(operands)

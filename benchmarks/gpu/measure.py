@@ -23,11 +23,23 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 
 sys.path.insert(0, str(Path(__file__).resolve().parent))
-from cases import Attention, attention, bytes_of, cost_of_attention, product, rows
+from cases import (
+    Attention,
+    attention,
+    bytes_of,
+    cost_of_attention,
+    grouped,
+    is_float,
+    normal,
+    product,
+    rows,
+)  # fmt: skip
 from check import run_tiles_everywhere
 
+from tessera import ops
 from tessera.core.op import registered_op
 from tessera.ir.attributes import to_attribute
 from tessera.ir.graph import jax_type
@@ -65,6 +77,8 @@ class Timed:
 
 
 def cases() -> Iterator[Timed]:
+    yield from _grouped()
+    yield from _segments()
     yield from _products()
     yield from _rows()
     yield from _attentions()
@@ -93,6 +107,58 @@ def _products() -> Iterator[Timed]:
             f"matmul+bias+gelu+residual {n}^3", "bfloat16", case.make, ways, 2.0 * n**3, "matmul",
             case.statics, tunes, "matmul",
         )  # fmt: skip
+
+
+def _grouped() -> Iterator[Timed]:
+    tunes = tuple(
+        {"tile": (m, n), "inner": k, "warps": w, "depth": s}
+        for m, n, k, w, s in (
+            (128, 128, 64, 8, 3), (128, 128, 64, 4, 3), (64, 128, 64, 4, 3), (64, 256, 64, 8, 3),
+            (128, 256, 64, 8, 3), (64, 64, 64, 4, 4), (16, 64, 64, 4, 4),
+        )
+    )  # fmt: skip
+    for n, inner, columns, groups in (
+        (16384, 2048, 4096, 8), (16384, 2048, 1024, 64), (256, 2048, 1024, 64)
+    ):  # fmt: skip
+        share = np.random.default_rng(groups).dirichlet(np.full(groups, 4.0))
+        sizes = np.random.default_rng(0).multinomial(n, share)
+        case = grouped(n, inner, columns, tuple(map(int, sizes)), "bfloat16")
+        ways = {"xla": jax.lax.ragged_dot, "tile": case.run("tile")}
+        flops = 2.0 * n * inner * columns
+        name = f"grouped matmul {n}x{inner}x{columns} of {groups} groups"
+        yield Timed(
+            name, "bfloat16", case.make, ways, flops, "grouped", {}, tunes, "grouped_matmul"
+        )
+        gradients = {name: _backward(way) for name, way in ways.items()}
+        yield Timed(
+            f"{name} forward+backward", "bfloat16", case.make, gradients, 3 * flops, "grouped grad"
+        )
+
+
+def _segments() -> Iterator[Timed]:
+    n, columns, segments = 1 << 18, 128, 1 << 14
+
+    def make(key: jax.Array) -> tuple[Any, ...]:
+        keys = jax.random.split(key, 2)
+        return normal(keys[0], (n, columns), "float32"), jax.random.randint(
+            keys[1], (n,), 0, segments
+        )
+
+    ways = {
+        "xla": partial(jax.ops.segment_sum, num_segments=segments),
+        "tile": partial(ops.segment_reduce, num_segments=segments),
+    }
+    yield Timed(f"segment sum {n}x{columns} into {segments}", "float32", make, ways, 0.0, "segment")
+
+    def line(key: jax.Array) -> tuple[Any, ...]:
+        return (normal(key, (1 << 24,), "float32"),)
+
+    sums = {
+        "xla": jnp.sum,
+        "tree": ops.reduce_sum,
+        "kahan": partial(ops.reduce_sum, method="kahan"),
+    }
+    yield Timed("sum of 2^24", "float32", line, sums)
 
 
 def _rows() -> Iterator[Timed]:
@@ -214,7 +280,7 @@ def _backward(function: Function) -> Function:
     """Returns the gradients of <f(x), ct> for all operands, ct being the first operand."""
 
     def run(*operands: Any) -> Any:
-        moving = [i for i, x in enumerate(operands) if x is not None]
+        moving = [i for i, x in enumerate(operands) if is_float(x)]
 
         def of(*xs: Any) -> Any:
             mixed = list(operands)
@@ -223,7 +289,8 @@ def _backward(function: Function) -> Function:
             return function(*mixed)
 
         out, pull = jax.vjp(of, *(operands[i] for i in moving))
-        return out, pull(operands[0])
+        ct = operands[0] if operands[0].shape == out.shape else jnp.ones_like(out)
+        return out, pull(ct)
 
     return run
 

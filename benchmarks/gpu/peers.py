@@ -20,8 +20,10 @@ def make(name: str, sets: list[tuple[Any, ...]], statics: dict[str, Any]) -> Cal
             for operands in tensors:
                 out = function(*operands, **statics)
                 if backward:
-                    live = [x for x in operands if x is not None]
-                    torch.autograd.grad(out, live, live[0].detach())
+                    live = [x for x in operands if x is not None and x.requires_grad]
+                    first = live[0].detach()
+                    ct = first if first.shape == out.shape else torch.ones_like(out)
+                    torch.autograd.grad(out, live, ct)
         torch.cuda.synchronize()
 
     run()
@@ -29,10 +31,10 @@ def make(name: str, sets: list[tuple[Any, ...]], statics: dict[str, Any]) -> Cal
 
 
 def _tensor(x: jax.Array, moving: bool) -> torch.Tensor:
-    found = torch.from_numpy(np.asarray(x.astype(np.float32))).to(
-        "cuda", getattr(torch, str(x.dtype))
-    )
-    return found.requires_grad_(moving)
+    if np.issubdtype(x.dtype, np.integer):
+        return torch.from_numpy(np.array(x)).to("cuda")
+    wide = torch.from_numpy(np.asarray(x.astype(np.float32)))
+    return wide.to("cuda", getattr(torch, str(x.dtype))).requires_grad_(moving)
 
 
 def matmul(a: Any, b: Any, bias: Any, residual: Any, **_: Any) -> Any:
@@ -61,10 +63,20 @@ def attention(
     return out.reshape(b, g, r, i, d)
 
 
+def grouped(x: Any, w: Any, sizes: Any, **_: Any) -> Any:
+    return F.grouped_mm(x, w, offs=torch.cumsum(sizes, 0).to(torch.int32))
+
+
+def segment(x: Any, ids: Any, **_: Any) -> Any:
+    return x.new_zeros(1 << 14, x.shape[1]).index_add_(0, ids, x)
+
+
 PEERS: dict[str, Callable[..., Any]] = {
     "matmul": matmul,
     "softmax": softmax,
     "rmsnorm": rmsnorm,
     "layernorm": layernorm,
     "attention": attention,
+    "grouped": grouped,
+    "segment": segment,
 }

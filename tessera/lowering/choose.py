@@ -20,12 +20,16 @@ from tessera.lowering import configs
 from tessera.lowering.cost import Cost, Device, bytes_of, flops_of
 from tessera.lowering.graph_to_schedule import kind_of
 from tessera.lowering.rule import Context
+from tessera.lowering.tile_programs.operands import operands_of
+from tessera.lowering.tile_programs.recorded import planned_for, recorded_node
 
 # What the tile programs of ops have in common: how they walk their results.
 FAMILIES: Mapping[str, str] = {
     "matmul": "product",
     "dot_general": "product",
     "flash_attention": "attention",
+    "grouped_matmul": "grouped",
+    "run_reduce": "runs",
     "softmax": "rows",
     "rmsnorm": "rows",
     "layernorm": "rows",
@@ -169,6 +173,9 @@ def signature_of(node: Node, platform: str) -> str:
 
 def _tile(group: schedule.Group, nodes: list[Node], context: Context) -> dict[str, Any]:
     """Returns the blocks one program of a group works on, and the padding they need."""
+    recorded = recorded_node(nodes)
+    if recorded is not None:
+        return planned_for(recorded, context.device)
     if not isinstance(group, schedule.Fuse | schedule.Pipeline):
         return {}
     shape = _extent(_main(nodes), group)
@@ -239,13 +246,26 @@ def _plan(main: Node | None, shape: Sequence[int], on: Device) -> configs.Plan:
         inner = _inner_size(main, types[0].shape)
         batch, saving = math.prod(shape[:-2]), len(main.results) > 1
         return configs.product(rows, columns, inner, batch, each, on, saving=saving)
+    if family == "grouped":
+        names = operands_of(main)
+        groups, *_ = jax_type(names["w"]).shape
+        inner = jax_type(names["ct" if "ct" in names else "x"]).shape[-1]
+        batch = math.prod(shape[:-2])
+        return configs.grouped(rows, columns, inner, groups, batch, each, on)
+    if family == "runs":
+        return configs.runs(types[0].shape[-2] // max(1, rows), columns, on)
     if family == "attention":
         keys, depth, width = types[1].shape[-2], types[1].shape[-1], types[2].shape[-1]
         backward = main.short_name.endswith("_bwd")
-        return configs.attention(rows, keys, depth, width, each, on, backward=backward)
+        plan = configs.attention(rows, keys, depth, width, each, on, backward=backward)
+        return configs.hinted(plan, rows, keys, _hint(main, "block_q"), _hint(main, "block_k"), on)
     summing = main.short_name.endswith("_bwd") and len(main.results) > 1
     batch, turned = math.prod(shape[:-2]), block_places(main)[0] == -1
     return configs.whole_rows(rows, columns, batch, on, summing=summing, turned=turned)
+
+
+def _hint(node: Node, name: str) -> int | None:
+    return None if node.equation is None else node.equation.params.get(name)
 
 
 def _inner_size(product: Node, left: Sequence[int]) -> int:

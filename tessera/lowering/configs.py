@@ -9,10 +9,17 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
+from tessera.ir.tile import DEFAULT_SHARED_LIMIT
 from tessera.lowering.cost import Device
 
 GPUS = ("cuda", "rocm")
-CPU_BLOCK = 128  # rows and columns of a product's block on CPU
+CPU_BLOCK = 128  # rows and columns of a product's block on CPU, queries and keys of attention's
+CPU_OUT_OF_CACHE = 2**20  # elements: above it temporaries as large as an array leave the cache
+CPU_SUMMED_ROWS = 32  # of a block of an op that sums over all rows
+CPU_COLUMNS = (
+    64  # of a block that CPUs take at once along its columns: what it is cut into is only text
+)
+CPU_GROUP_BLOCKS = (32, 256)  # the fewest and the most rows of a grouped product's block on CPU
 SMALLEST = 16  # an axis of a block in a product on a GPU
 
 # Rows, columns, inner block, warps and stages of a product on a GPU, the largest block first.
@@ -108,6 +115,37 @@ def product(
     return plans[-1]  # the smallest block where none fills the device
 
 
+def grouped(
+    rows: int, columns: int, inner: int, groups: int, batch: int, bytes_each: int, on: Device
+) -> Plan:
+    """Returns the plan of a grouped product, of rows (rows, inner) by matrices (inner, columns).
+
+    A block of rows is taken once for every group with a row in it, so it is no longer than half of what a
+    group has: taken twice, most rows are taken once. `inner` of the plan is the rows of a block that the
+    gradient of the matrices sums over.
+    """
+    each = max(1, rows // max(1, groups))
+    if on.platform not in GPUS:
+        block = min(
+            _covering(rows, 1 << 62),
+            max(CPU_GROUP_BLOCKS[0], _covering(each // 2, CPU_GROUP_BLOCKS[1])),
+        )
+        return Plan((block, min(columns, CPU_COLUMNS)))
+    longest = max(SMALLEST, _covering(each, 1 << 62))
+    found = product(rows, columns, inner, batch, bytes_each, on, saving=True)
+    block = min(found.tile[0], longest)
+    return replace(found, tile=(block, found.tile[1]), inner=max(found.inner or 0, SMALLEST))
+
+
+def runs(each: int, columns: int, on: Device) -> Plan:
+    """Returns the plan of sums over runs of `each` rows on average: rows and columns of a step."""
+    if on.platform not in GPUS:
+        return Plan((_covering(max(1, each), CPU_BLOCK), min(columns, CPU_COLUMNS)))
+    held = _covering(columns, 128)
+    rows = min(_covering(max(1, each), 1 << 62), max(1, ROW_ELEMENTS // held))
+    return Plan((rows, held), warps=_warps(rows * held), stages=2)
+
+
 def whole_rows(
     rows: int, columns: int, batch: int, on: Device, *, summing: bool = False, turned: bool = False
 ) -> Plan:
@@ -117,7 +155,12 @@ def whole_rows(
     in memory and those of a column are neighbours, of which a block has some.
     """
     if on.platform not in GPUS:
-        return Plan((_covering(rows, CPU_BLOCK), columns))
+        if not summing or batch * rows * columns < CPU_OUT_OF_CACHE:
+            return Plan((_covering(rows, CPU_BLOCK), columns))
+        # One program walks all rows: what it computes of a block never leaves the cache.
+        block = _covering(rows, CPU_SUMMED_ROWS)
+        turns = batch * math.ceil(rows / block)
+        return Plan((block, columns), inner=SUMMED_PARTS, turns=turns)
     held = _covering(columns, 1 << 62)
     fewest = _covering(rows, NEIGHBOURS) if turned else 1
     block = max(fewest, min(_covering(rows, ROW_ELEMENTS), ROW_ELEMENTS // held))
@@ -135,7 +178,10 @@ def attention(
 ) -> Plan:
     """Returns the plan of attention: blocks of queries, all of the value's width, blocks of keys."""
     if on.platform not in GPUS:
-        return Plan((_covering(rows, CPU_BLOCK), width))
+        block = _covering(rows, CPU_BLOCK)
+        room = (DEFAULT_SHARED_LIMIT - block * depth * bytes_each) // ((depth + width) * bytes_each)
+        inner = max(1, min(CPU_BLOCK, 1 << max(room, 1).bit_length() - 1))
+        return Plan((block, width), inner=_covering(keys, inner))
     widest = max(_covering(depth, 1 << 62), _covering(width, 1 << 62), min(NARROW_ATTENTION))
     wide, narrow = (
         (WIDE_ATTENTION_BACKWARD, NARROW_ATTENTION_BACKWARD)
@@ -148,6 +194,20 @@ def attention(
         block, inner = max(SMALLEST, block // 2), max(SMALLEST, inner // 2)
     tile = (max(SMALLEST, _covering(rows, block)), max(SMALLEST, _covering(width, 1 << 62)))
     return Plan(tile, max(SMALLEST, _covering(keys, inner)), warps, stages)
+
+
+def hinted(
+    plan: Plan, rows: int, keys: int, block_q: int | None, block_k: int | None, on: Device
+) -> Plan:
+    """Returns a plan of attention with the blocks a call asks for, on a GPU the next that are legal there."""
+
+    def legal(block: int, size: int) -> int:
+        block = min(block, size)
+        return max(SMALLEST, _covering(block, 1 << 62)) if on.platform in GPUS else block
+
+    if block_q is not None:
+        plan = replace(plan, tile=(legal(block_q, rows), plan.tile[1]))
+    return plan if block_k is None else replace(plan, inner=legal(block_k, keys))
 
 
 def elementwise(shape: Sequence[int], on: Device) -> Plan:

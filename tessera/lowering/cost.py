@@ -159,10 +159,19 @@ def _flops_of_fft(equation: JaxprEqn) -> int:
     return round(5 * size * math.log2(max(points, 2)))
 
 
+def _flops_of_grouped(equation: JaxprEqn) -> int:
+    """Returns the operations of a grouped product, whose reference multiplies every row by every matrix."""
+    x, w = (_aval(v).shape for v in equation.invars[:2])
+    products = len(equation.outvars)  # one, and two in its backward
+    return 2 * products * math.prod(x[:-1]) * math.prod(w[1:])
+
+
 COUNTED: Mapping[str, Any] = {
     "dot_general": _flops_of_dot,
     "conv_general_dilated": _flops_of_conv,
     "fft": _flops_of_fft,
+    "grouped_matmul": _flops_of_grouped,
+    "grouped_matmul_bwd": _flops_of_grouped,
     **dict.fromkeys(
         ["reduce_sum", "reduce_max", "reduce_min", "reduce_prod", "argmax", "argmin", "cumsum"],
         _flops_of_reduction,

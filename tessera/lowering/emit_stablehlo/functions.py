@@ -9,10 +9,16 @@ from jax import lax
 from xdsl.dialects import builtin
 from xdsl.ir import Attribute
 
+from tessera.core.op import registered_op
 from tessera.ir.tile import Tile
 from tessera.ir.types import aval_of
 
 Function = Callable[..., jax.Array]
+
+
+def _op(name: str) -> Function:
+    """Returns a Tessera op, which on a CPU may have a formulation faster than XLA's."""
+    return lambda x: registered_op(name).bind(x)
 
 
 def _relu(x: jax.Array) -> jax.Array:
@@ -22,12 +28,12 @@ def _relu(x: jax.Array) -> jax.Array:
 # By name in the dialect; operands have one shape. `rem` has the sign of its first operand.
 FUNCTIONS: Mapping[str, Function] = {
     "abs": lax.abs, "add": lax.add, "and": lax.bitwise_and, "atan2": lax.atan2, "ceil": lax.ceil,
-    "cos": lax.cos, "div": lax.div, "eq": lax.eq, "erf": lax.erf, "exp": lax.exp,
+    "cos": _op("cos"), "div": lax.div, "eq": lax.eq, "erf": lax.erf, "exp": lax.exp,
     "exp2": lax.exp2, "expm1": lax.expm1,
     "floor": lax.floor, "ge": lax.ge, "gt": lax.gt, "le": lax.le, "log": lax.log, "log1p": lax.log1p,
     "logistic": lax.logistic, "lt": lax.lt, "max": lax.max, "min": lax.min, "mul": lax.mul,
     "ne": lax.ne, "neg": lax.neg, "not": lax.bitwise_not, "or": lax.bitwise_or, "pow": lax.pow,
-    "relu": _relu, "rem": lax.rem, "rsqrt": lax.rsqrt, "sign": lax.sign, "sin": lax.sin,
+    "relu": _relu, "rem": lax.rem, "rsqrt": lax.rsqrt, "sign": lax.sign, "sin": _op("sin"),
     "sqrt": lax.sqrt, "square": lax.square, "sub": lax.sub, "tan": lax.tan, "tanh": lax.tanh,
     "where": lax.select,
 }  # fmt: skip

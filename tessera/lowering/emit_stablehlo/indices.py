@@ -61,9 +61,9 @@ class Indices:
         return self._affine.get(index)
 
     def axes(self, index: SSAValue) -> Axes:
-        """Returns the axes that an index, or a value without axes made of one, is computed from.
+        """Returns the axes that a value is computed from, or that say where it is loaded.
 
-        A value of unknown making, as one that was loaded, counts as computed from all of the grid.
+        What a loop carries counts as computed from all of the grid.
         """
         return self._axes.get(index, frozenset(self.grid))
 
@@ -76,12 +76,12 @@ class Indices:
         if isinstance(op, tile.For):
             bounds = frozenset[SSAValue]().union(*(self.axes(bound) for bound in op.bounds))
             self._add_axis(op.body.block.args[0], loop_limit(op), bounds)
-        elif isinstance(op, tile.Load) and _is_scalar(op.result):
-            self._axes[op.result] = frozenset[SSAValue]().union(*map(self.axes, op.indices))
-        elif isinstance(op, tile.Full | tile.Cast | tile.Map) and _is_scalar(op.results[0]):
-            result = op.results[0]
-            self._axes[result] = frozenset[SSAValue]().union(*(self.axes(x) for x in op.operands))
-            self._affine[result] = self._result(op)
+            return
+        for result in op.results:
+            given = op.places if isinstance(op, tile.Load) else op.operands
+            self._axes[result] = frozenset[SSAValue]().union(*map(self.axes, given))
+            if isinstance(op, tile.Full | tile.Cast | tile.Map) and _is_scalar(result):
+                self._affine[result] = self._result(op)
 
     def _result(self, op: Operation) -> Affine | None:
         if isinstance(op, tile.Full):

@@ -154,9 +154,11 @@ def _bounds(kernel: tile.Func) -> Iterator[SSAValue]:
 
 
 def _largest_block(kernel: tile.Func, kinds: Kinds, whole: Mapping[Hashable, int]) -> int:
-    """Returns the bytes of the largest block a kernel computes at one point of its grid."""
+    """Returns the bytes of the largest block a kernel computes, not only loads, at one point of its grid."""
     sizes = [1]
     for op in kernel.walk():
+        if isinstance(op, tile.Load):
+            continue
         for result in op.results:
             if isinstance(result.type, tile.Tile):
                 count = math.prod(kinds.shape(result, whole))

@@ -46,7 +46,9 @@ class Blocks:
         self._reader = reader
         self._arrays = arrays
         self._temporaries = temporaries
-        self._made: dict[tuple[SSAValue, Labels, Frame, float | None, str], SSAValue] = {}
+        self._made: dict[
+            tuple[SSAValue, Labels, Frame, float | None, str, SSAValue | None], SSAValue
+        ] = {}
         self._results: Mapping[int, SSAValue] = {}
 
     def set_results(self, blocks: Mapping[int, SSAValue]) -> None:
@@ -60,23 +62,30 @@ class Blocks:
         *,
         fill: float | None = None,
         space: str = "reg",
+        within: SSAValue | None = None,
     ) -> SSAValue:
         """Returns the block of a value; axes of the frame that the value has not are 1, or all left out.
 
-        With `fill`, that number stands beyond the end of an axis that is summed over. A block that is loaded
-        and used as it is goes to `space`.
+        With `fill`, that number stands beyond the end of an axis that is summed over, and where the mask
+        `within` is false. A block that is loaded and used as it is goes to `space`.
         """
         value, labels = labelled
-        key = (value, self._reader.resolved(labels), frame, fill, space)
+        key = (value, self._reader.resolved(labels), frame, fill, space, within)
         if key not in self._made:
-            self._made[key] = self._compute(value, key[1], frame, fill, space)
+            self._made[key] = self._compute(value, key[1], frame, fill, space, within)
         return self._made[key]
 
     def whole(
-        self, labelled: Labelled, frame: Frame, *, fill: float | None = None, space: str = "reg"
+        self,
+        labelled: Labelled,
+        frame: Frame,
+        *,
+        fill: float | None = None,
+        space: str = "reg",
+        within: SSAValue | None = None,
     ) -> SSAValue:
         """Returns the block of a value, repeated along the axes of the frame that the value has not."""
-        block = self.block(labelled, frame, fill=fill, space=space)
+        block = self.block(labelled, frame, fill=fill, space=space, within=within)
         return self.builder.spread(block, frame.sizes)
 
     def loads_turned(self, labelled: Labelled, frame: Frame) -> bool:
@@ -100,7 +109,7 @@ class Blocks:
     def load_temporary(self, name: str, frame: Frame, fill: float) -> SSAValue:
         """Returns the block of an array that an earlier kernel of the group wrote."""
         array, labels = self._temporaries[name]
-        return self._load(array, self._reader.resolved(labels), frame, fill, "reg")
+        return self._load(array, self._reader.resolved(labels), frame, fill, "reg", None)
 
     def _store(self, block: SSAValue, labels: Labels, frame: Frame, array: SSAValue) -> None:
         labels = self._reader.resolved(labels)
@@ -112,18 +121,26 @@ class Blocks:
         self.builder.store(self.builder.transpose(block, order), array, access)
 
     def _compute(
-        self, value: SSAValue, labels: Labels, frame: Frame, fill: float | None, space: str
+        self,
+        value: SSAValue,
+        labels: Labels,
+        frame: Frame,
+        fill: float | None,
+        space: str,
+        within: SSAValue | None,
     ) -> SSAValue:
         step = behind(self.axes, value, labels)
         if step is not None:
-            return self.block(step[1:], frame, fill=fill, space=space)
+            return self.block(step[1:], frame, fill=fill, space=space, within=within)
         if value in self._arrays:
-            return self._load(self._arrays[value], labels, frame, fill, space)
+            return self._load(self._arrays[value], labels, frame, fill, space, within)
         node = value.owner
         if isinstance(node, Node) and node.short_name == "convert_element_type":
-            inner = self.block(self._reader.operands(value, labels)[0], frame, fill=fill)
+            operand = self._reader.operands(value, labels)[0]
+            inner = self.block(operand, frame, fill=fill, within=within)
             return cast(self.builder, inner, result_element(node))
-        return self._filled(self._computed(value, labels, frame), frame, fill, ())
+        block = self._filled(self._computed(value, labels, frame), frame, fill, ())
+        return self._chosen(block, within, fill)
 
     def _computed(self, value: SSAValue, labels: Labels, frame: Frame) -> SSAValue:
         node = value.owner
@@ -162,7 +179,13 @@ class Blocks:
         return cast(self.builder, positions(self.builder, frame, frame.axes.index(atoms)), element)
 
     def _load(
-        self, array: SSAValue, labels: Labels, frame: Frame, fill: float | None, space: str
+        self,
+        array: SSAValue,
+        labels: Labels,
+        frame: Frame,
+        fill: float | None,
+        space: str,
+        within: SSAValue | None,
     ) -> SSAValue:
         kind = tile_of(array)
         places = frame.places(labels)
@@ -171,12 +194,21 @@ class Blocks:
         sizes = [frame.sizes[i] if i in places else 1 for i in order] if kind.sizes else []
         turned = bool(sizes) and order != sorted(order)
         masked = fill is not None and self._reaches_beyond(frame, places)
+        mask = None if turned or not _spreads_over(within, sizes) else within
         block = self.builder.load(
-            array, access, sizes, fill=fill, space="reg" if turned or masked else space
+            array, access, sizes, fill=fill, mask=mask, space="reg" if turned or masked else space
         )
         if turned:
             block = self.builder.transpose(block, [order.index(i) for i in range(len(order))])
-        return self._filled(block, frame, fill, places)
+        block = self._filled(block, frame, fill, places)
+        return block if mask is not None else self._chosen(block, within, fill)
+
+    def _chosen(self, block: SSAValue, within: SSAValue | None, fill: float | None) -> SSAValue:
+        if within is None:
+            return block
+        assert fill is not None, "what a mask hides reads as something"
+        other = self.builder.full(fill, tile_of(block).element)
+        return self.builder.map("where", within, block, other)
 
     def _reaches_beyond(self, frame: Frame, places: list[int]) -> bool:
         return any(place not in places for place in _ragged_sums(frame))
@@ -190,6 +222,14 @@ class Blocks:
             if place not in filled:
                 block = masked(self.builder, frame, place, block, fill)
         return block
+
+
+def _spreads_over(mask: SSAValue | None, sizes: list[int]) -> bool:
+    """Returns whether a mask fits a block that is loaded with these sizes."""
+    if mask is None:
+        return False
+    given = tile_of(mask).sizes
+    return len(given) == len(sizes) and all(n in (1, m) for n, m in zip(given, sizes, strict=True))
 
 
 def masked(builder: Builder, frame: Frame, place: int, block: SSAValue, fill: float) -> SSAValue:

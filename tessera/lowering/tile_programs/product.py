@@ -53,7 +53,7 @@ def _build_matmul(task: Task, blocks: Blocks, frame: Frame) -> Mapping[int, SSAV
     builder, node, reading = blocks.builder, task.node, task.reading
     a = reading.operands["A"][0]
     total = numerics.wider(param(node, "accumulate"), dtype(a))
-    z = _summed(blocks, reading, frame, total)
+    z = summed(blocks, reading, frame, total)
     if "bias" in reading.operands:
         bias = builder.cast(blocks.block(reading.operands["bias"], frame), tile_of(z).element)
         z = builder.map("add", z, bias)
@@ -89,7 +89,7 @@ def _build_dot_general(task: Task, blocks: Blocks, frame: Frame) -> Mapping[int,
     node = task.node
     wanted = param(node, "preferred_element_type") or dtype(node.results[0])
     total = numerics.wider(wanted, numerics.accumulator(dtype(node.operands[0])))
-    found = _summed(blocks, task.reading, frame, total)
+    found = summed(blocks, task.reading, frame, total)
     return {0: blocks.builder.cast(found, result_element(node))}
 
 
@@ -100,7 +100,7 @@ def _one(
 
     def kernels(task: Task) -> Sequence[Kernel]:
         if task.config.padded:
-            _require_matrices(task.reading)
+            require_matrices(task.reading)
         rows, columns = task.last(task.reading.rows), task.last(task.reading.columns)
 
         def built(blocks: Blocks, frame: Frame) -> Mapping[int, SSAValue]:
@@ -117,7 +117,7 @@ def _one(
     return kernels
 
 
-def _require_matrices(reading: Reading) -> None:
+def require_matrices(reading: Reading) -> None:
     """Raises `E_TILE_LOWERING` for a product without rows, columns or a sum, which is no dot of a GPU."""
     axes = {"row": reading.rows, "column": reading.columns, "term in each sum": reading.inner["k"]}
     for name, atoms in axes.items():
@@ -132,7 +132,7 @@ MATMUL = Program(_read_matmul, _one(_build_matmul))
 DOT_GENERAL = Program(_read_dot_general, _one(_build_dot_general))
 
 
-def _summed(blocks: Blocks, reading: Reading, frame: Frame, total: Any) -> SSAValue:
+def summed(blocks: Blocks, reading: Reading, frame: Frame, total: Any) -> SSAValue:
     """Returns the block of A @ B, before any epilogue."""
     builder = blocks.builder
     a, b = reading.operands["A"], reading.operands["B"]
