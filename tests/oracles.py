@@ -204,6 +204,34 @@ def reduce_sum(x, *, axis, **_):
     return np.sum(x, axis=axis, keepdims=True)
 
 
+def spmm_coo(values, rows, columns, dense, places):
+    y = np.zeros((*values.shape[:-1], len(places), dense.shape[-1]))
+    for *batch, e in np.ndindex(values.shape):
+        lead = tuple(batch)
+        b = dense if dense.ndim == 2 else dense[lead]
+        row, column = rows[(*lead, e)], columns[(*lead, e)]
+        if 0 <= row < len(places) and 0 <= column < len(b):
+            y[(*lead, row)] += values[(*lead, e)] * b[column]
+    return y
+
+
+def sddmm(a, b, rows, columns):
+    product = a @ b
+    m, n = product.shape[-2:]
+    there = (rows >= 0) & (rows < m) & (columns >= 0) & (columns < n)
+    places = (*product.shape[:-2], rows.shape[-1])
+    flat = np.broadcast_to(np.where(there, rows * n + columns, 0), places)
+    found = np.take_along_axis(product.reshape(*product.shape[:-2], m * n), flat, axis=-1)
+    return np.where(there, found, 0.0)
+
+
+def bsmm(x, blocks, rows, columns, places):
+    y = np.zeros((*x.shape[:-2], len(places), blocks.shape[-1]))
+    for block, row, column in zip(blocks, rows, columns, strict=True):
+        y[..., column, :] += x[..., row, :] @ block
+    return y
+
+
 def _logic(exact, product, godel, lukasiewicz):
     degrees = {"product": product, "godel": godel, "lukasiewicz": lukasiewicz}
 
@@ -238,6 +266,9 @@ LOGIC = {
 }
 
 VALUES: dict[str, Any] = {
+    "bsmm": bsmm,
+    "sddmm": sddmm,
+    "spmm_coo": spmm_coo,
     "cross_entropy": cross_entropy,
     "gelu": gelu,
     "grouped_matmul": grouped_matmul,

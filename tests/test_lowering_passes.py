@@ -216,14 +216,14 @@ def test_a_measured_choice_overrules_the_rule_and_is_what_runs():
     module = capture(jax.make_jaxpr(ts.op.flash_attention)(q, q, q))
     (node,) = [op for op in module.walk() if op.name == "tessera.graph.flash_attention"]
     table = {signature_of(node, "cpu"): "reference"}
-    for found, word in ((table, "xla"), ({}, "tiles")):
+    for found, word in ((table, "xla"), ({}, "tile")):
         module = capture(jax.make_jaxpr(ts.op.flash_attention)(q, q, q))
         run_passes(module, Context(CPU, found), SCHEDULE_PASSES)
         runs = [g.runs.data for g in groups_of(module) if g.pattern.data == "flash_attention"]
         assert runs == [word]
         traced = emit(module)
         text = jax.jit(jax.extend.core.jaxpr_as_fun(traced)).lower(q, q, q).as_text()
-        assert ("while" in text) == (word == "tiles")
+        assert ("while" in text) == (word == "tile")
 
 
 # -- the driver ----------------------------------------------------------------------------------------

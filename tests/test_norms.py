@@ -100,7 +100,7 @@ def test_gradients_equal_those_of_plain_jax_at_every_size(norm, rows, x64):
         np.testing.assert_allclose(a, b, rtol=1e-5, atol=1e-6 * np.sqrt(rows))
 
 
-def test_large_gradients_go_by_row_blocks_also_inside_shard_map():
+def test_large_gradients_go_by_blocks_of_rows_also_inside_shard_map():
     x, ct, weight = draw(8 * 128 * 9, 1024), draw(8 * 128 * 9, 1024), draw(1024)
     ours = partial(gradients, lambda x, w: rmsnorm(x, weight=w))
     assert "stablehlo.while" in jax.jit(ours).lower((x, weight), ct).as_text()

@@ -16,7 +16,7 @@ meets the reference's graph, and any nesting of the two is made of the same piec
 
 import functools
 import inspect
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Generic, ParamSpec, TypeVar, cast
 
@@ -70,19 +70,24 @@ class Residuals:
     saved: tuple[jax.Array, ...]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Algorithm:
     """Another formulation of an op: where it applies and how it may be split over devices.
 
-    `partitions` says that XLA can, `splits` along which axes a device can compute its part alone.
+    `when` has a rule for each platform it applies on. `partitions` says that XLA can split it, `splits` along
+    which axes a device can compute its part alone.
     """
 
     name: str
     function: Callable[..., Any]
-    platforms: tuple[str, ...]
-    when: Callable[..., bool]
+    when: Mapping[str, Callable[..., bool]]
     partitions: bool
     splits: Splits
+
+    @property
+    def platforms(self) -> tuple[str, ...]:
+        """The platforms it may run on."""
+        return tuple(self.when)
 
 
 def define_op(
@@ -262,8 +267,8 @@ class Op(Generic[P, R]):
         """
 
         def decorate(function: F) -> F:
-            axes = self._splits(splits, sums)
-            self.algorithms[name] = Algorithm(name, function, platforms, when, partitions, axes)
+            axes, rules = self._splits(splits, sums), dict.fromkeys(platforms, when)
+            self.algorithms[name] = Algorithm(name, function, rules, partitions, axes)
             return function
 
         return decorate
@@ -278,6 +283,7 @@ class Op(Generic[P, R]):
     ) -> None:
         """States that the op's tile program is used on `platforms` where `when` holds, as for an algorithm.
 
+        A second call adds platforms with a rule of their own; where parts may be split is said by the first.
         The program is the compiler's (`tessera.lowering.tile_programs`). Where it cannot hold these sizes, or
         the kernel language of the platform is not installed, the reference runs; `tessera.explain` says so.
 
@@ -290,8 +296,10 @@ class Op(Generic[P, R]):
         has placed every array, so Auto and Explicit meshes are alike. The reference also runs where only some
         axes of a mesh are manual, and in what `jax.export` writes for several devices.
         """
-        axes = self._splits(splits, sums)
-        self.algorithms[TILE] = Algorithm(TILE, _no_function, platforms, when, False, axes)
+        before = self.algorithms.get(TILE)
+        axes = self._splits(splits, sums) if before is None else before.splits
+        rules = {**({} if before is None else before.when), **dict.fromkeys(platforms, when)}
+        self.algorithms[TILE] = Algorithm(TILE, _no_function, rules, False, axes)
 
     def _splits(self, text: str, sums: bool) -> Splits:
         found = parse_splits(text, sums=sums)
@@ -509,7 +517,7 @@ class Op(Generic[P, R]):
         layout = layout_of(signature, found.splits, types, outs, params)
 
         def per_device(parts: Sequence[Any]) -> Flat | None:
-            if params["algorithm"] is None and not self._applies(found, parts, params):
+            if params["algorithm"] is None and not self._applies(found, parts, params, platform):
                 return None
             return self._runs(kind, found, parts, params, platform)
 
@@ -531,13 +539,20 @@ class Op(Generic[P, R]):
             return self.algorithms.get(pinned)
         for algorithm in self.algorithms.values():
             can = not split or algorithm.partitions or algorithm.splits.axes
-            if can and platform in algorithm.platforms and self._applies(algorithm, types, params):
+            if can and self._applies(algorithm, types, params, platform):
                 return algorithm
         return None
 
-    def _applies(self, algorithm: Algorithm, types: Sequence[Any], params: dict[str, Any]) -> bool:
+    def _applies(
+        self,
+        algorithm: Algorithm,
+        types: Sequence[Any],
+        params: dict[str, Any],
+        platform: str | None,
+    ) -> bool:
+        rule = None if platform is None else algorithm.when.get(platform)
         statics = {k: params[k] for k in self.statics}
-        return _holds(algorithm.when, _fill(params["present"], types), statics)
+        return rule is not None and _holds(rule, _fill(params["present"], types), statics)
 
     @functools.cache  # noqa: B019 - ops live as long as the process
     def _flat_algorithm(

@@ -76,13 +76,6 @@ class ScoreTiles:
         """The number of key blocks, the last one perhaps partly filled."""
         return -(-self.columns // self.block_k)
 
-    def columns_reached(self, i: Any) -> Reach:
-        """Returns the key blocks that query block i reaches."""
-        first = i * self.block_q + self.offset
-        low = None if self.window is None else first - self.window + 1
-        high = first if self.causal else None
-        return self._reach(low, high, self.block_q, self.columns, self.block_k)
-
     def rows_reached(self, j: Any) -> Reach:
         """Returns the query blocks that reach key block j."""
         first = j * self.block_k - self.offset
@@ -138,11 +131,6 @@ class ScoreTiles:
         """Returns row block i of a flat array as (B, g, r block_q, d)."""
         block = lax.dynamic_slice_in_dim(x, i * self.block_q, self.block_q, 3)
         return block.reshape(*x.shape[:2], self.shared * self.block_q, x.shape[-1])
-
-    def set_rows(self, x: jax.Array, i: Any, block: jax.Array) -> jax.Array:
-        """Returns a flat array with its row block i replaced by (B, g, r block_q, d)."""
-        block = block.reshape(*x.shape[:3], self.block_q, x.shape[-1])
-        return lax.dynamic_update_slice_in_dim(x, block, i * self.block_q, 3)
 
     def get_columns(self, x: jax.Array, j: Any) -> jax.Array:
         """Returns column block j of a flat array as (B, g, block_k, d)."""

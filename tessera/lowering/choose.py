@@ -48,7 +48,7 @@ def choose(module: ModuleOp, context: Context) -> bool:
     """Gives every group its `runs`, `reason`, tile and cost.
 
     tessera.schedule.fuse {pattern = "flash_attention"}
-        →  {pattern = "flash_attention", runs = "tiles", reason = "…", tile = array<i64: 128, 64>, flops = …}
+        →  {pattern = "flash_attention", runs = "tile", reason = "…", tile = array<i64: 128, 64>, flops = …}
     """
     for group in groups_of(module):
         nodes = list(nodes_of(group))

@@ -3,9 +3,10 @@
     s = scale q k^T,   p = exp(s - L),   L = log(sum_j exp(s_j) + exp(sink)),   o = p v
     dv = p^T do,   ds = p (do v^T - rowsum(do o)),   dq = scale ds k,   dk = scale ds^T q
 
-On CPU both passes run over tiles of scores that stay in the cache. The forward keeps a running maximum and
-sum per row (online softmax: Milakov and Gimelshein 2018) and saves L; the backward visits each tile once,
-with five products (Dao et al. 2022; Dao 2023). Tiles in which no query sees a key are skipped.
+On CPU both passes run over tiles of scores that stay in the cache. The forward is a tile program: it keeps a
+running maximum and sum per row (online softmax: Milakov and Gimelshein 2018) and saves L. The backward
+visits each tile once, with five products (Dao et al. 2022; Dao 2023). Tiles without a visible score are
+skipped.
 
 Inside, heads are (g, r): g key heads, each shared by r query heads.
 """
@@ -331,78 +332,23 @@ def _tile_pays_on_gpu(q: Array, *_others: Any, **_statics: Any) -> bool:
     return q.dtype.itemsize == 2
 
 
+def _tiles_pay(q: Array, k: Array, *_others: Any, **_statics: Any) -> bool:
+    """On one core, in fp32, 1.4 to 15 times the speed of the whole from 512 to 4096 keys."""
+    return q.shape[-2] * k.shape[-2] >= SMALLEST_SCORES
+
+
 flash_attention.def_tile(platforms=("cuda", "rocm"), when=_tile_pays_on_gpu, splits="*b g r")
+flash_attention.def_tile(platforms=("cpu",), when=_tiles_pay)
 # Query heads of one key head may lie on several devices: dk and dv are then sums over them.
 flash_attention_bwd.def_tile(
     platforms=("cuda", "rocm"), when=_tile_pays_on_gpu, splits="*b g r", sums=True
 )
 
 
-# -- over tiles ----------------------------------------------------------------------------------------
+# -- the backward over tiles, on CPU -------------------------------------------------------------------
 
-
-def _tiles_pay(q: Array, k: Array, *_others: Any, **_statics: Any) -> bool:
-    return q.shape[-2] * k.shape[-2] >= SMALLEST_SCORES
-
-
-@flash_attention.def_algorithm("tiles", platforms=("cpu",), when=_tiles_pay, partitions=True)
-def _forward_tiles(
-    q: Array,
-    k: Array,
-    v: Array,
-    mask: Array | None,
-    sinks: Array | None,
-    *,
-    scale: float,
-    **statics: Any,
-) -> tuple[Array, Array]:
-    dtype = numerics.accumulator(q.dtype)
-    tiles = cut_scores(q, k, mask, **statics)
-    queries, keys, values = tiles.flat_rows(q), tiles.flat_columns(k), tiles.flat_columns(v)
-
-    def step(
-        query: Array, i: Array, partly_hidden: bool, j: Array, carry: tuple[Array, Array, Array]
-    ):
-        top, total, out = carry
-        scores = query @ jnp.matrix_transpose(tiles.get_columns(keys, j).astype(dtype))
-        visible = tiles.visible(i, j) if partly_hidden else None
-        if visible is not None:
-            scores = jnp.where(visible, scores, _hidden(dtype))
-        peak = jnp.maximum(top, jnp.max(scores, axis=-1, keepdims=True))
-        weights = jnp.exp(scores - peak)
-        if visible is not None:
-            weights = jnp.where(visible, weights, 0)
-        shrink = jnp.exp(top - peak)
-        total = shrink * total + jnp.sum(weights, axis=-1, keepdims=True)
-        return peak, total, shrink * out + weights @ tiles.get_columns(values, j).astype(dtype)
-
-    def row_block(i: Array, results: tuple[Array, Array]) -> tuple[Array, Array]:
-        query = scale * tiles.get_rows(queries, i).astype(dtype)
-        start = _start(query.shape[:-1], v.shape[-1], sinks, tiles.block_q, dtype)
-        start = tuple(share_varying_axes([*start, q, k, v])[:3])
-        top, total, out = tiles.columns_reached(i).visit(partial(step, query, i), start)
-        total = jnp.where(total == 0, 1, total)
-        logsumexp = top + jnp.log(total)
-        outs, sums = results
-        out = (out / total).astype(outs.dtype)
-        return tiles.set_rows(outs, i, out), tiles.set_rows(sums, i, logsumexp)
-
-    shape = queries.shape[:-1]
-    empty = [jnp.zeros((*shape, v.shape[-1]), q.dtype), jnp.zeros((*shape, 1), dtype)]
-    results = tuple(share_varying_axes([*empty, q, k, v])[:2])
-    outs, sums = lax.fori_loop(0, tiles.row_blocks, row_block, results)
-    return _rows_like(q, outs), jnp.squeeze(_rows_like(q, sums), -1)
-
-
-def _start(
-    shape: tuple[int, ...], depth: int, sinks: Array | None, block_q: int, dtype: Any
-) -> tuple[Array, Array, Array]:
-    """Returns maximum, sum and output of rows that have seen nothing, or only their sink."""
-    out = jnp.zeros((*shape, depth), dtype)
-    if sinks is None:
-        return jnp.full((*shape, 1), _hidden(dtype)), jnp.zeros((*shape, 1), dtype), out
-    heads = jnp.repeat(sinks.astype(dtype), block_q, axis=1)[None, :, :, None]
-    return jnp.broadcast_to(heads, (*shape, 1)), jnp.ones((*shape, 1), dtype), out
+# It visits each tile once, with five products. The tile program, whose programs share no sums, has seven: it
+# took 1.18 times as long on one core at 2048 keys.
 
 
 def _rows_like(q: Array, x: Array) -> Array:

@@ -80,8 +80,9 @@ def _has_groups(x: jax.Array, w: jax.Array, *_others: Any) -> bool:
     return w.shape[0] > 1
 
 
-grouped_matmul.def_tile(platforms=("cpu", "cuda", "rocm"), when=_has_groups)
-grouped_matmul_bwd.def_tile(platforms=("cpu", "cuda", "rocm"), when=_has_groups)
+ANYWHERE = ("cpu", "cuda", "rocm")
+grouped_matmul.def_tile(platforms=ANYWHERE, when=_has_groups, splits="*b n")
+grouped_matmul_bwd.def_tile(platforms=ANYWHERE, when=_has_groups, splits="*b k", sums=True)
 grouped_matmul.samples = (
     Sample((7, 3), (3, 3, 4), Sample.integers((3,), 0, 4)),
     Sample((2, 5, 3), (2, 3, 2), Sample.integers((2, 2), 0, 4)),

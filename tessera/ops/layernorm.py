@@ -16,9 +16,8 @@ from jax import lax
 
 from tessera.core import numerics
 from tessera.core.op import Residuals, Sample, define_op
-from tessera.core.operands import as_axis, as_number, share_varying_axes, to_array
+from tessera.core.operands import as_axis, as_number, to_array
 
-BLOCK_ROWS = 128
 OUT_OF_CACHE = 2**20  # elements: above it whole-array temporaries leave the cache
 # Elements: at 2^16 the products save 20 us, 2 % of a step, and take XLA 14 ms longer to compile.
 WORTH_PRODUCTS = 2**16 + 1
@@ -132,41 +131,14 @@ def _backward_tile_pays(x: jax.Array, *_others: Any) -> bool:
     return x.dtype.itemsize <= 4 and x.size >= 2**22
 
 
+def _large(x: jax.Array, *_others: Any) -> bool:
+    """On one core, at 4096 x 1024 in fp32, 2.9 times the speed of the whole at once: blocks fit the cache."""
+    return x.size >= OUT_OF_CACHE
+
+
 layernorm.def_tile(platforms=("cuda", "rocm"), when=_tile_pays)
 layernorm_bwd.def_tile(platforms=("cuda", "rocm"), when=_backward_tile_pays, sums=True)
-
-
-@layernorm_bwd.def_algorithm(
-    "row_blocks", platforms=("cpu",), when=lambda x, *_: x.size >= OUT_OF_CACHE
-)
-def _row_blocks(
-    x: jax.Array,
-    weight: jax.Array | None,
-    bias: jax.Array | None,
-    mean: jax.Array,
-    scale: jax.Array,
-    ct: jax.Array,
-) -> Gradients:
-    """One pass over blocks of rows that fit the cache; no temporary has the size of x."""
-    n = x.shape[-1]
-    arrays = [_as_rows(a) for a in (x, mean, scale, ct)]
-    rows = arrays[0].shape[0]
-    whole = rows - rows % BLOCK_ROWS
-    dtype = numerics.accumulator(x.dtype)
-    zeros, *_ = share_varying_axes([jnp.zeros(n, dtype), x])  # a scan carry keeps its type
-    sums = (zeros, zeros)
-
-    def add_block(sums, block):
-        dx, *added = _block_gradients(weight, *block)
-        return tuple(a + b for a, b in zip(sums, added, strict=True)), dx
-
-    blocks = [a[:whole].reshape(-1, BLOCK_ROWS, a.shape[-1]) for a in arrays]
-    sums, dx = lax.scan(add_block, sums, tuple(blocks))
-    dx = dx.reshape(whole, n)
-    if whole < rows:
-        sums, rest = add_block(sums, tuple(a[whole:] for a in arrays))
-        dx = jnp.concatenate([dx, rest])
-    return _as_gradients(x, weight, bias, dx, *sums)
+layernorm_bwd.def_tile(platforms=("cpu",), when=_large)
 
 
 @layernorm_bwd.def_algorithm(

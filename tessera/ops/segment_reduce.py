@@ -140,8 +140,7 @@ def _runs_reduced(x: jax.Array, ends: jax.Array, op: str) -> jax.Array:
     empty = jnp.asarray(_least(x.dtype) if op == MAX else 0, x.dtype)
     if n == 0:
         return jnp.full((*ends.shape, x.shape[-1]), empty)
-    place = jnp.arange(n, dtype=jnp.int32).reshape((1,) * (ends.ndim - 1) + (n, 1))
-    begins = jnp.any(place == starts[..., None, :], axis=-1)[..., None]
+    begins = (_counted(starts, n) > 0)[..., None]
     add = _larger if op == MAX else lax.add
 
     def joined(a: Any, b: Any) -> Any:
@@ -179,17 +178,17 @@ def _is_first_largest(
     return alike & (_rows_of(first, ids) == before)
 
 
-def _counted(ids: jax.Array, num_segments: int) -> jax.Array:
-    """Returns how many rows each segment has, of shape (..., num_segments)."""
-    order = jnp.sort(ids.astype(jnp.int32), axis=-1)
-    edges = jnp.arange(num_segments + 1, dtype=jnp.int32)
+def _counted(places: jax.Array, size: int) -> jax.Array:
+    """Returns how many of some places (..., n) are 0, 1, ..., as (..., size) whole numbers."""
 
-    def below(row: jax.Array) -> jax.Array:
-        return jnp.searchsorted(row, edges)
+    def count(places: jax.Array) -> jax.Array:
+        # A negative place would count from the end.
+        outside = jnp.where(places < 0, size, places.astype(jnp.int32))
+        return jnp.zeros(size, jnp.int32).at[outside].add(1, mode="drop")
 
-    for _ in range(ids.ndim - 1):
-        below = jax.vmap(below)
-    return jnp.diff(below(order), axis=-1)
+    for _ in range(places.ndim - 1):
+        count = jax.vmap(count)
+    return count(places)
 
 
 def _counts(ids: jax.Array, num_segments: int) -> jax.Array:

@@ -167,7 +167,7 @@ def _gains_nothing(corner: Corner, build: FourierLayer, context: Context) -> str
     ways = [a for a in registered_op(OP).algorithms.values() if platform in a.platforms]
     if not ways:
         return f"{OP} has nothing faster than XLA's FFTs on {platform}"
-    if any(way.when(taken, weights, weights, axis=build.axis) for way in ways):
+    if any(way.when[platform](taken, weights, weights, axis=build.axis) for way in ways):
         return ""
     return f"{math.prod(corner.modes)} modes per corner are many: FFTs of the whole grid are faster"
 

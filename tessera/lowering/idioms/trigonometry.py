@@ -26,7 +26,7 @@ def match_trigonometry(node: Node, context: Context) -> Replacement | None:
         return None
     platform = context.device.platform
     found = registered_op(node.short_name).algorithms.values()
-    faster = [a.name for a in found if platform in a.platforms and a.when(kind)]
+    faster = [a.name for a in found if platform in a.platforms and a.when[platform](kind)]
     if not faster:
         return None
     build = partial(_applied, name=node.short_name)

@@ -169,7 +169,7 @@ class _Walk:
             k, v = self._loaded("k", place), self._loaded("v", place)
             products = builder.dot(self.q, k, transpose_b=True)
             top, total, shrink, weights = self._weighed(products, place, clear, top, total)
-            return [top, total, _added(builder, out, shrink, weights, v)]
+            return [top, total, _added(self.blocks, out, shrink, weights, v)]
 
         return self._over(step, begin)
 
@@ -189,7 +189,7 @@ class _Walk:
             top, total, out, shrink, weights = carried
             k, v = self._loaded("k", place), self._loaded("v", before(place))
             products = builder.dot(self.q, k, transpose_b=True)
-            out = _added(builder, out, shrink, weights, v)
+            out = _added(self.blocks, out, shrink, weights, v)
             top, total, shrink, weights = self._weighed(products, place, clear, top, total)
             return [top, total, out, shrink, weights]
 
@@ -200,7 +200,7 @@ class _Walk:
         )
         top, total, out, shrink, weights = self._over(step, [*begin, shrink, weights])
         v = self._loaded("v", before(as_index(builder, reach.stop)))
-        return [top, total, _added(builder, out, shrink, weights, v)]
+        return [top, total, _added(self.blocks, out, shrink, weights, v)]
 
     def _over(self, step: Step, begin: Values) -> Values:
         builder, stages = self.blocks.builder, self.task.config.stages
@@ -271,12 +271,16 @@ def _weighed(
 
 
 def _added(
-    builder: Builder, out: SSAValue, shrink: SSAValue, weights: SSAValue, v: SSAValue
+    blocks: Blocks, out: SSAValue, shrink: SSAValue, weights: SSAValue, v: SSAValue
 ) -> SSAValue:
-    """Returns shrink out + weights v."""
-    # Carried weights are wide and narrowed here: so Triton keeps them in registers for the product.
-    narrow = builder.cast(weights, tile_of(v).element)
-    return builder.dot(narrow, v, builder.map("mul", out, shrink))
+    """Returns shrink out + weights v, on a GPU with weights in the dtype of v, as its matrix units want."""
+    builder = blocks.builder
+    if blocks.config.warps is None:
+        v = builder.cast(v, tile_of(weights).element)
+    else:
+        # Carried weights are wide and narrowed here: so Triton keeps them in registers for the product.
+        weights = builder.cast(weights, tile_of(v).element)
+    return builder.dot(weights, v, builder.map("mul", out, shrink))
 
 
 def _normalised(builder: Builder, out: SSAValue, total: SSAValue) -> SSAValue:
