@@ -250,8 +250,7 @@ def _plan(main: Node | None, shape: Sequence[int], on: Device) -> configs.Plan:
         names = operands_of(main)
         groups, *_ = jax_type(names["w"]).shape
         inner = jax_type(names["ct" if "ct" in names else "x"]).shape[-1]
-        batch = math.prod(shape[:-2])
-        return configs.grouped(rows, columns, inner, groups, batch, each, on)
+        return configs.grouped(rows, columns, inner, groups, each, on)
     if family == "runs":
         return configs.runs(types[0].shape[-2] // max(1, rows), columns, on)
     if family == "attention":
