@@ -6,6 +6,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from jax.sharding import AbstractDevice, AbstractMesh, use_abstract_mesh
 from rich.console import Console
 
 import tessera as ts
@@ -15,11 +16,12 @@ from tessera.core.errors import Code, CompileError, TesseraWarning
 from tessera.ir.attributes import to_attribute
 from tessera.lowering import SCHEDULE_PASSES, run_passes
 from tessera.lowering.choose import groups_of
-from tessera.lowering.emit_triton import installed
+from tessera.lowering.emit_triton import installed, unavailable
 from tessera.lowering.jaxpr_to_graph import capture
 from tessera.lowering.rule import Context
 from tessera.runtime import choice, kernels, peaks, report
 
+REASON = unavailable()
 KEYS = jax.random.split(jax.random.key(5), 4)
 X = jax.random.normal(KEYS[0], (40, 33))
 W = jax.random.normal(KEYS[1], (33,))
@@ -227,3 +229,35 @@ def test_doctor_names_the_tile_program_where_its_language_is_installed(monkeypat
     found = choice.choose(op.flash_attention, "cuda")
     assert found.runs == ("tile", "reference")
     assert "each device's part along b g r" in found.reason
+
+
+# -- a whole model for a GPU that is not here --------------------------------------------------------------
+
+
+def transformer_loss(layers, x):
+    for weights in layers:
+        batch, length, width = x.shape
+        heads = (batch, length, 4, width // 4)
+        h = op.rmsnorm(x)
+        q, k, v = (jnp.swapaxes(op.matmul(h, w).reshape(heads), 1, 2) for w in weights["qkv"])
+        attended = jnp.swapaxes(op.flash_attention(q, k, v, causal=True), 1, 2)
+        x = x + op.matmul(attended.reshape(x.shape), weights["out"])
+        hidden = op.matmul(op.rmsnorm(x), weights["up"], epilogue="gelu")
+        x = x + op.matmul(hidden, weights["down"])
+    return jnp.mean(x.astype(jnp.float32) ** 2)
+
+
+@pytest.mark.skipif(REASON is not None, reason=REASON or "Triton is here")
+@pytest.mark.parametrize("made", [jax.jit, partial(ts.compile, target="cuda")], ids=["jit", "ts"])
+def test_the_gradient_of_a_model_lowers_to_kernels_and_holds_no_scores(made):
+    half = partial(jax.ShapeDtypeStruct, dtype=jnp.bfloat16)
+    square = half((256, 256))
+    layer = {"qkv": [square] * 3, "out": square, "up": half((256, 512)), "down": half((512, 256))}
+    device = AbstractDevice("NVIDIA H100 80GB HBM3", None, "gpu")
+    run = jax.jit(made(jax.grad(transformer_loss)))
+    with use_abstract_mesh(AbstractMesh((1,), ("x",), abstract_device=device)):
+        lowered = run.trace([layer] * 2, half((2, 1024, 256))).lower(lowering_platforms=("cuda",))
+    text = lowered.as_text()
+    # Attention, and the three kernels of its backward, in each of two layers or in functions they share.
+    assert text.count("triton_kernel_call") >= 4
+    assert "1024x1024" not in text

@@ -19,6 +19,7 @@ from tessera.core import numerics
 from tessera.core.op import registered_ops
 from tessera.ir.tile import FUNCTIONS
 from tessera.lowering import emit_pallas, emit_stablehlo, emit_triton
+from tessera.ops.tile_kernel import TileKernels
 
 CASES = [(name, shapes) for name in KERNELS for shapes in shapes_of(name)]
 NARROW = [
@@ -594,3 +595,19 @@ def test_machine_code_is_made_without_a_gpu(name):
 
 def test_kernels_are_no_built_in_ops():
     assert not [o.name for o in registered_ops() if o.name.startswith("tile_kernel")]
+
+
+def test_a_kernel_is_put_in_the_place_of_another_when_asked():
+    def times(by):
+        def program(x, out):
+            rows = tile.block(tile.grid(tile.cdiv(x.shape[0], 8)), 8)
+            tile.store(out, tile.load(x, cols=rows) * by, cols=rows)
+
+        return {"program": program, "reference": lambda x: x * by, "dims": "n -> n"}
+
+    kernels = TileKernels()
+    for by in (2.0, 3.0):
+        kernels.register("times", **times(by), overwrite=True)
+        np.testing.assert_allclose(kernels("times", x=jnp.ones(5)), by)
+    with pytest.raises(ts.errors.CompileError, match="overwrite=True"):
+        kernels.register("times", **times(4.0))

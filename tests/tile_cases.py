@@ -156,6 +156,13 @@ PRODUCTS = {
         {"tile": (16, 16)},
         loose=10,
     ),
+    "modes of a Fourier layer": Case(  # real and imaginary parts as rows, one product for each mode
+        lambda x, w: jnp.einsum("mbi,mio->mbo", x, w),
+        (array(12, 4, 35, scale=0.25), array(12, 35, 18, seed=1)),
+        lambda x, w: np.einsum("mbi,mio->mbo", x, w),
+        {"tile": (16, 16)},
+        loose=10,
+    ),
     "heads split off a product": Case(
         lambda x, w: op.matmul(x, w).reshape(2, 35, 4, 8).transpose(0, 2, 1, 3),
         (array(2, 35, 70), array(70, 32, scale=1 / 8)),

@@ -56,8 +56,9 @@ TILE = "tile"  # the formulation that runs the op's tile program, which the comp
 _REGISTRY: dict[str, "Op[..., Any]"] = {}
 # Every op there is, with those that are parts of others and stand in no registry.
 _BY_NAME: dict[str, "Op[..., Any]"] = {}
-# Given a primitive, its operand types, its parameters and a platform: what runs its tile program there.
-TilePrograms = Callable[[Any, tuple[Any, ...], dict[str, Any], str], Flat | None]
+# Given a primitive, its operand types, its parameters and a platform: what runs its tile program there, or
+# why nothing can.
+TilePrograms = Callable[[Any, tuple[Any, ...], dict[str, Any], str], Flat | str]
 _tile_programs: list[TilePrograms] = []
 
 
@@ -451,12 +452,7 @@ class Op(Generic[P, R]):
         else:
             run = self._split(kind, found, ctx, types, params, platform)
         if run is None and params["algorithm"] == TILE and not kind.saves:
-            raise CompileError(
-                Code.E_TILE_LOWERING,
-                f"{self.name}: no tile program can run for these types on {platform}.",
-                hints="leave algorithm= out, or see tessera.explain for the reason; over several devices a "
-                "tile program that names no axes to split runs inside jax.shard_map",
-            )
+            raise self._no_tile_program(kind, types, params, platform)
         return run or kind.reference
 
     def _runs(
@@ -470,9 +466,31 @@ class Op(Generic[P, R]):
         """Returns what runs an algorithm for operands of these types; None where a tile program cannot."""
         if found.name != TILE:
             return self._flat_algorithm(found.name, self._forward is not None, kind.saves)
-        if platform is None or not _tile_programs:
-            return None
+        program = self._tile_program(kind, types, params, platform)
+        return None if isinstance(program, str) else program
+
+    def _tile_program(
+        self, kind: "_Kind", types: Sequence[Any], params: dict[str, Any], platform: str | None
+    ) -> Flat | str:
+        if platform is None:
+            return "the module is for several platforms"
+        if not _tile_programs:
+            return "the compiler is not loaded: import tessera.op"
         return _tile_programs[0](kind.primitive, tuple(types), params, platform)
+
+    def _no_tile_program(
+        self, kind: "_Kind", types: Sequence[Any], params: dict[str, Any], platform: str | None
+    ) -> CompileError:
+        program = self._tile_program(kind, types, params, platform)
+        hints = "leave algorithm= out, and the reference runs"
+        if not isinstance(program, str):
+            program = "it names no axes to split over devices"
+            hints = "inside jax.shard_map each device runs it on its own part"
+        return CompileError(
+            Code.E_TILE_LOWERING,
+            f"{self.name}: no tile program on {platform}: {program}.",
+            hints=hints,
+        )
 
     def _split(
         self,

@@ -85,6 +85,7 @@ class TileKernels:
         tile: int | Sequence[int] = (),
         warps: int = 4,
         platforms: Sequence[str] = ("cpu", "cuda", "rocm"),
+        overwrite: bool = False,
     ) -> None:
         """Adds a kernel: functions of keyword arrays.
 
@@ -103,8 +104,9 @@ class TileKernels:
         are the sizes `tile.context()` gives, `warps` how many warps run one program on a GPU. With a program
         `vjp` replaces the backward alone: forward mode is the reference's.
 
-        Raises `E_GRAPH_INVALID` if the name stands for different functions already, or for a program without
-        dims, and `E_TILE_LOWERING` for a tile that no GPU among the platforms takes.
+        Raises `E_GRAPH_INVALID` if the name stands for different functions already, unless `overwrite` puts
+        these in their place, as when a cell of a notebook runs again; or for a program without dims; and
+        `E_TILE_LOWERING` for a tile that no GPU among the platforms takes.
 
         >>> import jax.numpy as jnp
         >>> kernels = TileKernels()
@@ -120,12 +122,17 @@ class TileKernels:
             if not callable(function) and (function is not None or word == "reference"):
                 raise _invalid(f"{word} of {name!r} is a {type(function).__name__}, not a function")
         known = self._kernels.get(name)
-        if known not in (None, kernel):
-            raise _invalid(f"{name!r} is registered already, with other functions")
-        if known is None and program is not None:
+        if known == kernel:
+            return
+        if known is not None and not overwrite:
+            raise _invalid(
+                f"{name!r} is registered already, with other functions; overwrite=True puts these "
+                "in their place"
+            )
+        if program is not None:
             _require_signature(name, impl, dims)
             kernel = replace(kernel, op=_op_of(name, kernel))
-        self._kernels.setdefault(name, kernel)
+        self._kernels[name] = kernel
 
 
 def predicate_eval(input: jax.Array, k: Any = 1.0, theta: Any = 0.0) -> jax.Array:  # noqa: A002

@@ -24,11 +24,11 @@ def unavailable(platform: str) -> str | None:
 
 def tile_program(
     primitive: Any, types: tuple[Any, ...], params: Mapping[str, Any], platform: str
-) -> Flat | None:
-    """Returns what runs an op's tile program for operands of these types on a platform, or None.
+) -> Flat | str:
+    """Returns what runs an op's tile program for operands of these types on a platform, or why nothing can.
 
-    None also where the programs of the platform cannot run on this installation: for a call that asks for
-    them by name that is `E_TILE_LOWERING`, for others a warning, once for each reason.
+    Where the programs of the platform cannot run on this installation, a call that asks for them by name is
+    `E_TILE_LOWERING`, and any other a warning, once for each reason.
     """
     reason = unavailable(platform)
     if reason is not None:
@@ -38,7 +38,7 @@ def tile_program(
                 Code.E_TILE_LOWERING, f"{name}: no tile program on {platform}: {reason}"
             )
         _warn_once(f"{name} runs without its tile program on {platform}: {reason}", reason)
-        return None
+        return reason
     bare = tuple(jax.ShapeDtypeStruct(t.shape, t.dtype) for t in types)
     return _tile_program(primitive, bare, tuple(sorted(params.items())), platform)
 
@@ -52,7 +52,7 @@ def _warn_once(text: str, reason: str) -> None:
 @lru_cache(CACHED)
 def _tile_program(
     primitive: Any, types: tuple[Any, ...], params: tuple[tuple[str, Any], ...], platform: str
-) -> Flat | None:
+) -> Flat | str:
     # The compiler is slow to import and needed by this alone.
     from tessera.lowering import SCHEDULE_PASSES, run_passes
     from tessera.lowering.choose import groups_of
@@ -65,9 +65,12 @@ def _tile_program(
     module = capture(traced, primitive.name)
     run_passes(module, Context(peaks.device(platform)), SCHEDULE_PASSES)
     groups = list(groups_of(module))
-    if len(groups) != 1 or groups[0].runs is None or groups[0].runs.data != TILE:
-        return None
-    kernels = kernels_for(groups[0], platform)
+    if len(groups) != 1:
+        return "it is no op of its own to the compiler"
+    (group,) = groups
+    if group.runs is None or group.runs.data != TILE:
+        return "" if group.reason is None else group.reason.data.removeprefix("no tile program: ")
+    kernels = kernels_for(group, platform)
 
     def run(*operands: Any, **_params: Any) -> list[jax.Array]:
         return kernels(*operands)
