@@ -39,7 +39,10 @@ def _reason(op: Op[..., Any], usable: list[Algorithm], platform: str) -> str:
         return "it has no algorithm beside the reference"
     if not usable:
         return "its algorithms are for other platforms"
-    return "; ".join(f"{a.name} {_extent(op, a, platform)}" for a in usable) + "; the reference otherwise"
+    return (
+        "; ".join(f"{a.name} {_extent(op, a, platform)}" for a in usable)
+        + "; the reference otherwise"
+    )
 
 
 def _extent(op: Op[..., Any], algorithm: Algorithm, platform: str) -> str:
@@ -53,7 +56,8 @@ def _extent(op: Op[..., Any], algorithm: Algorithm, platform: str) -> str:
 def _runs_on_samples(op: Op[..., Any], algorithm: Algorithm, platform: str) -> bool:
     """Whether an algorithm applies to every sample. Samples are small: one that does not wants more."""
     return all(
-        algorithm.when[platform](*_types(sample), **{**op.statics, **sample.statics}) for sample in op.samples
+        algorithm.when[platform](*_types(sample), **{**op.statics, **sample.statics})
+        for sample in op.samples
     )
 
 

@@ -35,7 +35,7 @@ module @loss attributes {level = "schedule"} {
       %29 = jax.reshape %28 {params = "new_sizes=(1, 4, 512, 16)"} : (tensor<4x512x16xf32>) -> tensor<1x4x512x16xf32>
       tessera.schedule.yield %29 : tensor<1x4x512x16xf32>
     }
-    %30 = tessera.schedule.fuse(%31 = %2, %32 = %12, %33 = %21) {pattern = "flash_attention", runs = "tiles", reason = "flash_attention has it for these sizes on cpu", tile = array<i64: 128, 16>, flops = 72425472 : i64, bytes = 786432 : i64, seconds = 0.00072425471999999996 : f64} : (tensor<1x4x1x512x16xf32>, tensor<1x4x512x16xf32>, tensor<1x4x512x16xf32>) -> tensor<1x512x64xf32> {
+    %30 = tessera.schedule.fuse(%31 = %2, %32 = %12, %33 = %21) {pattern = "flash_attention", runs = "tile", reason = "the tile program of flash_attention is for these sizes on cpu", tile = array<i64: 128, 16>, inner = 128 : i64, flops = 72425472 : i64, bytes = 786432 : i64, seconds = 0.00072425471999999996 : f64} : (tensor<1x4x1x512x16xf32>, tensor<1x4x512x16xf32>, tensor<1x4x512x16xf32>) -> tensor<1x512x64xf32> {
       %34 = tessera.graph.flash_attention %31, %32, %33 {present = [true, true, true, false, false], causal = true, scale = 2.500000e-01 : f64} : (tensor<1x4x1x512x16xf32>, tensor<1x4x512x16xf32>, tensor<1x4x512x16xf32>) -> tensor<1x4x1x512x16xf32>
       %35 = jax.reshape %34 {params = "new_sizes=(1, 4, 512, 16)"} : (tensor<1x4x1x512x16xf32>) -> tensor<1x4x512x16xf32>
       %36 = jax.reshape %35 {params = "new_sizes=(4, 512, 16)"} : (tensor<1x4x512x16xf32>) -> tensor<4x512x16xf32>

@@ -32,7 +32,7 @@ module @loss attributes {level = "schedule"} {
       %26 = jax.reshape %25 {params = "new_sizes=(1, 4, 512, 16)"} : (tensor<4x512x16xf32>) -> tensor<1x4x512x16xf32>
       tessera.schedule.yield %26 : tensor<1x4x512x16xf32>
     }
-    %27 = tessera.schedule.fuse(%28 = %2, %29 = %11, %30 = %19) {pattern = "flash_attention", runs = "tiles", reason = "flash_attention has it for these sizes on cpu", tile = array<i64: 128, 16>, flops = 72425472 : i64, bytes = 655360 : i64, seconds = 0.00072425471999999996 : f64} : (tensor<1x4x1x512x16xf32>, tensor<1x4x512x16xf32>, tensor<1x4x512x16xf32>) -> tensor<1x512x64xf32> {
+    %27 = tessera.schedule.fuse(%28 = %2, %29 = %11, %30 = %19) {pattern = "flash_attention", runs = "tile", reason = "the tile program of flash_attention is for these sizes on cpu", tile = array<i64: 128, 16>, inner = 128 : i64, flops = 72425472 : i64, bytes = 655360 : i64, seconds = 0.00072425471999999996 : f64} : (tensor<1x4x1x512x16xf32>, tensor<1x4x512x16xf32>, tensor<1x4x512x16xf32>) -> tensor<1x512x64xf32> {
       %31 = tessera.graph.flash_attention %28, %29, %30 {present = [true, true, true, false, false], causal = true, scale = 2.500000e-01 : f64} : (tensor<1x4x1x512x16xf32>, tensor<1x4x512x16xf32>, tensor<1x4x512x16xf32>) -> tensor<1x4x1x512x16xf32>
       %32 = jax.reshape %31 {params = "new_sizes=(1, 4, 512, 16)"} : (tensor<1x4x1x512x16xf32>) -> tensor<1x4x512x16xf32>
       %33 = jax.reshape %32 {params = "new_sizes=(4, 512, 16)"} : (tensor<1x4x512x16xf32>) -> tensor<4x512x16xf32>
