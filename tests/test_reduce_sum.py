@@ -8,15 +8,20 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+import tile_interpreter
 from jax.experimental.jet import jet
 from jax.sharding import AxisType, NamedSharding
 from jax.sharding import PartitionSpec as P
 from jax.test_util import check_grads
+from tile_cases import planned
+from triton_interpreter import Interpreter
 
 from tessera import dist
 from tessera.core import numerics
 from tessera.core.errors import Code, CompileError, DistributedError, LaunchError
-from tessera.ops.reduce_sum import reduce_sum
+from tessera.lowering.emit_triton import source, unavailable
+from tessera.lowering.emit_triton.module import write
+from tessera.ops.reduce_sum import _by_levels, add_rows, reduce_sum
 
 STABLE = ["tree", "kahan", "neumaier"]
 
@@ -420,3 +425,49 @@ def test_a_complex_sum_is_not_cast_to_real():
 def test_a_real_sum_in_complex_has_a_real_gradient():
     gradient = jax.grad(lambda x: reduce_sum(x, dtype="complex64").real)(jnp.ones(3))
     np.testing.assert_array_equal(gradient, np.ones(3))
+
+
+# -- level by level, as tile programs ----------------------------------------------------------------------
+
+LENGTHS = [
+    ((1,), 0),
+    ((37, 5), 0),
+    ((1000,), 0),
+    ((2, 256 * 17), 1),
+    ((12293,), 0),
+    ((2, 2048, 7), 1),
+]
+
+
+@pytest.mark.parametrize("method", ["tree", "neumaier"])
+@pytest.mark.parametrize(("shape", "axis"), LENGTHS)
+def test_levels_and_their_tile_programs_give_the_bits_of_the_reference(shape, axis, method):
+    random = np.random.default_rng(0)
+    x = jnp.asarray(
+        random.standard_normal(shape) * 10.0 ** random.integers(-3, 4, shape), jnp.float32
+    )
+    words = {"axis": axis, "method": method, "dtype": "float32"}
+    wanted = reduce_sum.bind(x, **words, algorithm="reference")
+    np.testing.assert_array_equal(reduce_sum.bind(x, **words, algorithm="levels"), wanted)
+    tiled = jax.jit(functools.partial(_by_levels, **words, algorithm="tile"))
+    np.testing.assert_array_equal(tiled(x), wanted)
+
+
+@pytest.mark.skipif(unavailable() is not None, reason=unavailable() or "Triton is here")
+@pytest.mark.parametrize("compensated", [False, True])
+def test_triton_gives_the_same_bits(compensated, tmp_path, monkeypatch):
+    monkeypatch.setenv("TESSERA_CACHE_DIR", str(tmp_path))
+    random = np.random.default_rng(1)
+    x, errors = (1e3 * random.standard_normal((5, 16, 33)).astype(np.float32) for _ in range(2))
+    args = (x, errors) if compensated else (x,)
+    f = functools.partial(add_rows.bind, compensated=compensated)
+    schedule, tiles = planned(f, *args, tile=(4, 32))
+    with Interpreter() as run:
+        monkeypatch.setattr(
+            tile_interpreter,
+            "run_kernel",
+            lambda kernel, arrays: run(source(kernel), write(source(kernel)), *arrays),
+        )
+        found = tile_interpreter.run_schedule(schedule, tiles, args)
+    for ours, theirs in zip(found, jax.tree.leaves(f(*args)), strict=True):
+        np.testing.assert_array_equal(ours, theirs)

@@ -23,6 +23,7 @@ from tessera.lowering.choose import groups_of
 from tessera.lowering.rule import Context
 from tessera.lowering.schedule_to_tile import to_tile
 from tessera.ops.grouped_matmul import grouped_matmul_bwd
+from tessera.ops.reduce_sum import add_rows
 from tessera.ops.segment_reduce import run_reduce
 from tessera.runtime import peaks
 
@@ -256,6 +257,29 @@ RUNS = {
 }
 
 
+# -- trees of sums -----------------------------------------------------------------------------------------
+
+
+def _level(*shape, compensated=False) -> Case:
+    arrays = (array(*shape), 1e-3 * array(*shape, seed=1)) if compensated else (array(*shape),)
+    f = partial(add_rows.bind, compensated=compensated)
+    exact = partial(oracles.add_rows, compensated=compensated)
+    return Case(
+        lambda *xs: tuple(y for y in f(*xs) if y is not None),
+        arrays,
+        lambda *xs: tuple(y for y in exact(*xs) if y is not None),
+        {"tile": (8, 16)},
+        loose=4,
+    )
+
+
+TREES = {
+    "one entry": _level(1, 2, 1),
+    "a level": _level(2, 9, 16, 17),
+    "three rows": _level(5, 3, 33),
+}
+
+
 # -- rows --------------------------------------------------------------------------------------------------
 
 
@@ -417,6 +441,7 @@ CASES: Mapping[str, Case] = {
     **PRODUCTS,
     **{f"grouped, {name}": case for name, case in GROUPED.items()},
     **{f"runs, {name}": case for name, case in RUNS.items()},
+    **{f"tree, {name}": case for name, case in TREES.items()},
     **ROWS,
     **CHAINS,
     **{f"attention, {name}": case for name, case in ATTENTION.items()},

@@ -116,6 +116,92 @@ def _(res: Residuals, ct: jax.Array, *, axis: int, method: str, dtype: Any) -> t
     return (jnp.broadcast_to(ct, x.shape),)
 
 
+@define_op("*b q r l, [*b q r l] -> *b q l, [*b q l]", kinds=("float", "~float"))
+def add_rows(
+    x: jax.Array, errors: jax.Array | None = None, *, compensated: bool = False
+) -> tuple[jax.Array, jax.Array | None]:
+    """Returns one level of the tree: the rows of each block added entry by entry, neighbours first.
+
+    `x` has shape (..., blocks, rows, entries) and the result (..., blocks, entries), in the dtype of x; sums
+    are in at least fp32. With `compensated` it comes with what rounding took from it, those `errors` that x
+    had among them.
+
+    >>> import jax.numpy as jnp
+    >>> add_rows(jnp.array([[[1.0], [1e8], [1.0]]]), compensated=True)
+    (Array([[1.e+08]], dtype=float32), Array([[2.]], dtype=float32))
+    """
+    wide = numerics.accumulator(x.dtype)
+    rows = [_rounded(row.astype(wide)) for row in _entries(x, x.ndim - 2)]
+    rows = rows or [jnp.zeros((*x.shape[:-2], x.shape[-1]), wide)]
+    if not compensated:
+        return _add_neighbours(rows, PLAIN.add).astype(x.dtype), None
+    lost = [jnp.zeros_like(row) for row in rows]
+    if errors is not None and errors.shape[-2]:
+        lost = [row.astype(wide) for row in _entries(errors, x.ndim - 2)]
+    pairs = [jax.lax.complex(a, b) for a, b in zip(rows, lost, strict=True)]
+    total = _add_neighbours(pairs, COMPENSATED.add)
+    return total.real.astype(x.dtype), total.imag.astype(x.dtype)
+
+
+# Nothing chooses it yet: it has not been timed. On an H100 XLA's own lowering of the tree ran at 0.70 of the
+# speed of jnp.sum, that of compensated sums at 0.42.
+add_rows.def_tile(platforms=())
+add_rows.samples = (
+    Sample((2, 3, 16, 5), None),
+    Sample((1, 2, 7, 3), (1, 2, 7, 3), compensated=True),
+)
+
+
+@reduce_sum.def_algorithm("levels", platforms=())
+def _by_levels(
+    x: jax.Array, *, axis: int, method: str, dtype: Any, algorithm: str | None = None
+) -> jax.Array:
+    """The tree level by level, each a call of `add_rows`: the same bits as the reference."""
+    out = _sum_dtype(x.dtype) if dtype is None else jnp.dtype(dtype)
+    wide = _accumulator(x.dtype, out)
+    before, n, after = math.prod(x.shape[:axis]), x.shape[axis], math.prod(x.shape[axis + 1 :])
+    add = functools.partial(
+        add_rows.bind, compensated=ADDITIONS[method].of_pairs, algorithm=algorithm
+    )
+    chunks = math.gcd(n, MAX_CHUNKS)
+    first = x.reshape(before * chunks, n // chunks, after).astype(wide)
+    pair = _levels(add, (first, None))
+    pair = _level(add, tuple(a if a is None else a.reshape(before, chunks, after) for a in pair), 0)
+    total, lost = pair
+    if lost is not None:
+        total = jnp.where(jnp.isfinite(total), total + lost, total)
+    shape = (*x.shape[:axis], 1, *x.shape[axis + 1 :])
+    return total.reshape(shape).astype(out)
+
+
+def _levels(add: Callable[..., Any], pair: Any) -> Any:
+    """Returns the sums (blocks, 1, entries) of (blocks, length, entries), and their errors."""
+    length = pair[0].shape[1]
+    if length <= ROWS:
+        return _level(add, pair, 0)
+    lanes = LANES if length % (ROWS * LANES) == 0 else length // ROWS
+    rest = length % ROWS
+    whole = tuple(a if a is None else a[:, : length - rest] for a in pair)
+    total = _levels(add, _level(add, whole, lanes))
+    if not rest:
+        return total
+    last = _level(add, tuple(a if a is None else a[:, length - rest :] for a in pair), 0)
+    both = (
+        None if a is None else jnp.concatenate([a, b], axis=1)
+        for a, b in zip(total, last, strict=True)
+    )
+    return _level(add, tuple(both), 0)
+
+
+def _level(add: Callable[..., Any], pair: Any, lanes: int) -> Any:
+    """Adds sixteen rows of `lanes` neighbouring entries in every block of them; with 0, all entries."""
+    blocks, length, entries = pair[0].shape
+    rows, width = (ROWS, lanes) if lanes else (length, 1)
+    shape = (blocks, length // (rows * width), rows, width * entries)
+    found = add(*(None if a is None else a.reshape(shape) for a in pair))
+    return tuple(None if a is None else a.reshape(blocks, -1, entries) for a in found)
+
+
 reduce_sum.samples = (
     Sample((4, 24), axis=1),
     Sample((37, 5), axis=0),

@@ -12,6 +12,7 @@ product             matmul: blocks of rows and columns, a loop over the inner ax
 grouped             grouped_matmul: blocks of rows, a loop over the groups in each
 ragged              runs of rows, whose first and last row are known at run time
 runs                run_reduce: a loop over the rows of each run
+tree                add_rows: a level of a tree of sums, plain or compensated
 rows                softmax, rmsnorm, layernorm, sums along rows: whole rows in one block
 norm_backward       rmsnorm and layernorm: whole rows, then sums over rows
 scores              which scores of a block of queries and keys count, and which blocks have any
@@ -33,6 +34,7 @@ from tessera.lowering.tile_programs.program import Program
 from tessera.lowering.tile_programs.reading import REDUCTIONS
 from tessera.lowering.tile_programs.rows import LAYERNORM, REDUCTION, RMSNORM, SOFTMAX
 from tessera.lowering.tile_programs.runs import RUNS
+from tessera.lowering.tile_programs.tree import TREE
 
 PROGRAMS: Mapping[str, Program] = {
     "tessera.graph.matmul": MATMUL,
@@ -41,6 +43,7 @@ PROGRAMS: Mapping[str, Program] = {
     "tessera.graph.grouped_matmul": GROUPED,
     "tessera.graph.grouped_matmul_bwd": GROUPED_BACKWARD,
     "tessera.graph.run_reduce": RUNS,
+    "tessera.graph.add_rows": TREE,
     "tessera.graph.softmax": SOFTMAX,
     "tessera.graph.rmsnorm": RMSNORM,
     "tessera.graph.rmsnorm_forward": RMSNORM,
