@@ -81,7 +81,7 @@ def test_a_few_random_programs(kind, emitter):
 @pytest.mark.parametrize("emitter", EMITTERS)
 @pytest.mark.parametrize("kind", KINDS)
 def test_many_random_programs(kind, emitter):
-    run(kind, emitter, 150)
+    run(kind, emitter, 60)
 
 
 def run(kind, emitter, examples):
