@@ -67,6 +67,15 @@ def segment_reduce(x, ids, segments, *, op):
     return y
 
 
+def add_rows(x, errors=None, *, compensated=False):
+    total = x.sum(-2)  # in float64 rounding takes next to nothing
+    return (
+        (total, np.zeros_like(total) if errors is None else errors.sum(-2))
+        if compensated
+        else (total, None)
+    )
+
+
 def run_reduce(x, ends, *, op):
     rows = np.broadcast_to(np.arange(x.shape[-2]), x.shape[:-1])
     ids = (rows[..., None] >= ends[..., None, :]).sum(-1)
@@ -204,13 +213,14 @@ def reduce_sum(x, *, axis, **_):
     return np.sum(x, axis=axis, keepdims=True)
 
 
-def spmm_coo(values, rows, columns, dense, places):
-    y = np.zeros((*values.shape[:-1], len(places), dense.shape[-1]))
+def spmm_coo(values, rows, columns, dense, row_range, column_range):
+    assert len(column_range) == dense.shape[-2]
+    y = np.zeros((*values.shape[:-1], len(row_range), dense.shape[-1]))
     for *batch, e in np.ndindex(values.shape):
         lead = tuple(batch)
         b = dense if dense.ndim == 2 else dense[lead]
         row, column = rows[(*lead, e)], columns[(*lead, e)]
-        if 0 <= row < len(places) and 0 <= column < len(b):
+        if 0 <= row < len(row_range) and 0 <= column < len(b):
             y[(*lead, row)] += values[(*lead, e)] * b[column]
     return y
 
@@ -230,6 +240,11 @@ def bsmm(x, blocks, rows, columns, places):
     for block, row, column in zip(blocks, rows, columns, strict=True):
         y[..., column, :] += x[..., row, :] @ block
     return y
+
+
+def threshold(x, t, *, mode="hard"):
+    kept = np.abs(x) >= t
+    return np.where(kept, x if mode == "hard" else x - t * np.sign(x), 0)
 
 
 def _logic(exact, product, godel, lukasiewicz):
@@ -265,6 +280,24 @@ LOGIC = {
     "logic_not": _logic(np.bitwise_not, *[lambda a: 1 - a] * 3),
 }
 
+
+def topk(scores, ranks, *, softmax=True):
+    index = np.argsort(-scores, axis=-1, kind="stable")[..., : len(ranks)]
+    chosen = np.take_along_axis(scores, index, axis=-1)
+    return index, scipy.special.softmax(chosen, axis=-1) if softmax else chosen
+
+
+def rope(x, angles):
+    half = x.shape[-1] // 2
+    turned = (x[..., :half] + 1j * x[..., half:]) * np.exp(1j * angles)
+    return np.concatenate([turned.real, turned.imag], axis=-1)
+
+
+def kl_divergence(p, q, *, log_p=False, log_q=False):
+    p, q = np.exp(p) if log_p else p, np.exp(q) if log_q else q
+    return (scipy.special.kl_div(p, q) + p - q).sum(-1)
+
+
 VALUES: dict[str, Any] = {
     "bsmm": bsmm,
     "sddmm": sddmm,
@@ -281,6 +314,7 @@ VALUES: dict[str, Any] = {
     "sigmoid": ACTIVATIONS["sigmoid"],
     "silu": ACTIVATIONS["silu"],
     "softmax": softmax,
+    "threshold": threshold,
     "tanh": np.tanh,
     "sin": np.sin,
     "cos": np.cos,
@@ -288,10 +322,15 @@ VALUES: dict[str, Any] = {
     "flash_attention_bwd": flash_attention_bwd,
     "layernorm_bwd": layernorm_bwd,
     "reduce_sum": reduce_sum,
+    "reduce_prod": lambda x, *, axis, stable: np.prod(x, axis=axis, keepdims=True),
     "rmsnorm_bwd": rmsnorm_bwd,
     "spectral_conv": spectral_conv,
     "spectral_conv_bwd": spectral_conv_bwd,
+    "add_rows": add_rows,
     "run_reduce": run_reduce,
     "segment_reduce": segment_reduce,
+    "kl_divergence": kl_divergence,
+    "rope": rope,
+    "topk": topk,
     **LOGIC,
 }
