@@ -63,8 +63,16 @@ def _smooth(x: Any) -> bool:
     return x is not None and jnp.issubdtype(x.dtype, jnp.floating)
 
 
+# Ops that others are made of: whatever uses one is here too, so they are left to the slow run.
+PARTS = ("_bwd", "run_reduce", "add_rows")
+
+
+def _marks(op: Op, place: int) -> list[Any]:
+    return [pytest.mark.slow] if place > 0 or op.name.endswith(PARTS) else []
+
+
 CASES = [
-    pytest.param(Case(op, sample), id=f"{op.name}-{i}", marks=[pytest.mark.slow] if i > 0 else [])
+    pytest.param(Case(op, sample), id=f"{op.name}-{i}", marks=_marks(op, i))
     for op in registered_ops()
     for i, sample in enumerate(op.samples)
 ]
