@@ -11,15 +11,16 @@ DEMO_ARGS ?=
 BENCH_ARGS ?=
 RUN := $(VENV)/bin
 
-.PHONY: help venv demo test test-all bench check format clean
+.PHONY: help venv demo test test-all bench operators check format clean
 
 help:
-	@echo "make demo      run the main job; figures go to demo-output/"
-	@echo "make test      fast tests"
-	@echo "make test-all  every test"
-	@echo "make bench     measure against plain JAX"
-	@echo "make check     formatting, lint, types, import layers"
-	@echo "make format    rewrite the code in the project's format"
+	@echo "make demo       run the main job; figures go to demo-output/"
+	@echo "make test       fast tests"
+	@echo "make test-all   every test"
+	@echo "make bench      measure against plain JAX"
+	@echo "make operators  write docs/operators.md from the code"
+	@echo "make check      formatting, lint, types, import layers"
+	@echo "make format     rewrite the code in the project's format"
 
 venv:
 	@scripts/make-venv "$(VENV)" "$(PYTHON)"
@@ -35,6 +36,9 @@ test-all: venv
 
 bench: venv
 	$(RUN)/python -m benchmarks $(BENCH_ARGS)
+
+operators: venv
+	$(RUN)/python scripts/write_operators.py
 
 check: venv
 	$(RUN)/ruff format --check .

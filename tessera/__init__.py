@@ -12,6 +12,7 @@ Reading order:
     tessera.core.op   `define_op`: how one `jax.numpy` function becomes an op with every derivative
     tessera.lowering  the compiler on one screen; `tessera.ir` are its levels
     tessera.graph     decorators: kernel, training_step, capture, stream
+    tessera.autodiff  gradients, Jacobian products and adjoints of functions, gradients of your own
     tessera.pde       exact differential operators on functions of a point
     tessera.dist      meshes, shard specifications, sharded tensors
     tessera.numerics  what accumulates in which dtype, and the tolerance a dtype earns
@@ -29,7 +30,7 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from tessera import dist, graph, ir, ops, pde, tile
+    from tessera import autodiff, dist, graph, ir, ops, pde, tile
     from tessera import ops as op
     from tessera.api import compile, explain, export_mlir, inspect, load  # noqa: A004
     from tessera.core import errors, numerics
@@ -37,6 +38,7 @@ if TYPE_CHECKING:
 __version__ = "0.1.0"
 
 __all__ = [
+    "autodiff",
     "compile",
     "dist",
     "errors",
@@ -54,6 +56,7 @@ __all__ = [
 ]
 
 _MODULES = {
+    "autodiff": "tessera.autodiff",
     "dist": "tessera.dist",
     "errors": "tessera.core.errors",
     "graph": "tessera.graph",

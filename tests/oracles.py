@@ -322,7 +322,7 @@ VALUES: dict[str, Any] = {
     "flash_attention_bwd": flash_attention_bwd,
     "layernorm_bwd": layernorm_bwd,
     "reduce_sum": reduce_sum,
-    "reduce_prod": lambda x, *, axis, stable: np.prod(x, axis=axis, keepdims=True),
+    "reduce_prod": lambda x, *, axis: np.prod(x, axis=axis, keepdims=True),
     "rmsnorm_bwd": rmsnorm_bwd,
     "spectral_conv": spectral_conv,
     "spectral_conv_bwd": spectral_conv_bwd,

@@ -23,6 +23,8 @@ from tessera.core.partition import layout_of, parse_splits
 P = jax.P
 WHOLE = P()
 MESHES = {"auto": AxisType.Auto, "explicit": AxisType.Explicit}
+# The other kind of mesh takes the same way through XLA: it is left to the slow run where cases are many.
+KINDS = [pytest.param(kind, marks=[pytest.mark.slow] * (kind == "explicit")) for kind in MESHES]
 
 
 def array(*shape, seed=0):
@@ -146,7 +148,7 @@ BACKWARD = {
 }
 
 
-@pytest.mark.parametrize("kind", MESHES)
+@pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("case", INDEPENDENT)
 def test_each_device_runs_the_program_on_its_part(case, kind, planned):
     f, operands, specs, part = INDEPENDENT[case]
@@ -167,7 +169,7 @@ def test_each_device_runs_the_program_on_its_part(case, kind, planned):
         close(jax.jit(lambda *xs: f(*xs, algorithm="tile"))(*sharded), want, 4)
 
 
-@pytest.mark.parametrize("kind", MESHES)
+@pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("case", INDEPENDENT)
 def test_gradients_are_those_of_one_device(case, kind):
     f, operands, specs, _ = INDEPENDENT[case]
@@ -185,7 +187,7 @@ def test_gradients_are_those_of_one_device(case, kind):
     close(got, gradient("reference")(*operands), 10)
 
 
-@pytest.mark.parametrize("kind", MESHES)
+@pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("case", BACKWARD)
 def test_backward_programs_run_per_device(case, kind, planned):
     f, operands, specs, part = BACKWARD[case]

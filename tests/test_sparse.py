@@ -48,12 +48,11 @@ def test_spmm_equals_the_dense_product(form):
 
 @FORMATS
 def test_spmm_differentiates_values_and_dense(form):
-    def product(data, b):
-        a = form.fromdense(jnp.asarray(DENSE))
-        return op.spmm(form((data, *places(a)), shape=a.shape), b)
+    pattern = form.fromdense(jnp.asarray(DENSE))
+    places = (pattern.indices,) if form is BCOO else (pattern.indices, pattern.indptr)
 
-    def places(a):
-        return (a.indices,) if form is BCOO else (a.indices, a.indptr)
+    def product(data, b):
+        return op.spmm(form((data, *places), shape=pattern.shape), b)
 
     with jax.enable_x64(True):
         data = form.fromdense(jnp.asarray(wide(DENSE))).data

@@ -23,9 +23,15 @@ KINDS: dict[str, Callable[[Any], bool]] = {
 
 
 def to_array(op: str, name: str, x: Any) -> jax.Array:
-    """Returns an operand as a JAX array; a Python scalar becomes a weakly typed one."""
+    """Returns an operand as a JAX array; a Python scalar becomes a weakly typed one.
+
+    What stands for an array, by `__jax_array__`, as a Field does, is taken as that array.
+    """
     if isinstance(x, jax.Array):
         return x
+    stands_for = getattr(x, "__jax_array__", None)
+    if stands_for is not None and not isinstance(x, type):
+        return stands_for()
     if isinstance(x, np.ndarray | np.generic):
         x = _fitting_integers(x)
         require_x64(x.dtype, f"{op}: argument {name!r}")

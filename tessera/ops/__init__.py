@@ -1,6 +1,11 @@
 """The operators: one file each. `tessera.op` is this module."""
 
+from tessera.autodiff import adjoint as adjoint
+from tessera.autodiff import jvp as jvp
+from tessera.autodiff import value_and_grad as autodiff  # noqa: F401 - its name here
+from tessera.autodiff import vjp as vjp
 from tessera.core import op as _op
+from tessera.ops import grad as _grad
 from tessera.ops.assert_shape import assert_shape as assert_shape
 from tessera.ops.attention import multi_query_attention as multi_query_attention
 from tessera.ops.attention import performer_attention as performer_attention
@@ -12,6 +17,9 @@ from tessera.ops.bsmm import BSR as BSR
 from tessera.ops.bsmm import bsmm as bsmm
 from tessera.ops.cast import cast as cast
 from tessera.ops.check_numerics import check_numerics as check_numerics
+from tessera.ops.control_flow import if_then_else as if_then_else
+from tessera.ops.control_flow import map as map  # noqa: A004 - its name
+from tessera.ops.control_flow import scan as scan
 from tessera.ops.conv import conv1d as conv1d
 from tessera.ops.conv import conv2d as conv2d
 from tessera.ops.conv import conv3d as conv3d
@@ -26,8 +34,26 @@ from tessera.ops.decompositions import cholesky as cholesky
 from tessera.ops.decompositions import qr as qr
 from tessera.ops.decompositions import svd as svd
 from tessera.ops.decompositions import tri_solve as tri_solve
+from tessera.ops.div import div as _quotient
 from tessera.ops.dropout import dropout as dropout
 from tessera.ops.einsum import einsum as einsum
+from tessera.ops.elementwise import add as add
+from tessera.ops.elementwise import eq as eq
+from tessera.ops.elementwise import exp as exp
+from tessera.ops.elementwise import ge as ge
+from tessera.ops.elementwise import gt as gt
+from tessera.ops.elementwise import le as le
+from tessera.ops.elementwise import log as log
+from tessera.ops.elementwise import lt as lt
+from tessera.ops.elementwise import maximum as maximum
+from tessera.ops.elementwise import minimum as minimum
+from tessera.ops.elementwise import mul as mul
+from tessera.ops.elementwise import ne as ne
+from tessera.ops.elementwise import pointwise_mul as pointwise_mul
+from tessera.ops.elementwise import pow as pow  # noqa: A004 - its name
+from tessera.ops.elementwise import sqrt as sqrt
+from tessera.ops.elementwise import square as square
+from tessera.ops.elementwise import sub as sub
 from tessera.ops.factorized_matmul import factorized_matmul as factorized_matmul
 from tessera.ops.feed_forward import ffn as ffn
 from tessera.ops.feed_forward import fused_mlp as fused_mlp
@@ -42,6 +68,10 @@ from tessera.ops.gather import gather as gather
 from tessera.ops.gelu import gelu as gelu
 from tessera.ops.gemm import batched_gemm as batched_gemm
 from tessera.ops.gemm import gemm as gemm
+from tessera.ops.grad import curl as curl
+from tessera.ops.grad import div as div
+from tessera.ops.grad import grad as grad
+from tessera.ops.grad import laplacian as laplacian
 from tessera.ops.grouped_matmul import grouped_matmul as grouped_matmul
 from tessera.ops.kl_divergence import kl_divergence as kl_divergence
 from tessera.ops.kvcache import kvcache_init as kvcache_init
@@ -80,10 +110,19 @@ from tessera.ops.rearrange import layout_cast as layout_cast
 from tessera.ops.rearrange import rearrange as rearrange
 from tessera.ops.recursive import recursive as recursive
 from tessera.ops.recursive_mixture import recursive_mixture as recursive_mixture
+from tessera.ops.reduce import reduce as reduce
+from tessera.ops.reduce import reduce_max as reduce_max
+from tessera.ops.reduce import reduce_mean as reduce_mean
+from tessera.ops.reduce import reduce_min as reduce_min
+from tessera.ops.reduce import reduce_prod as reduce_prod
 from tessera.ops.reduce_sum import reduce_sum as reduce_sum
-from tessera.ops.reduce_sum import reduce_sum as sum  # noqa: A004 - its name
 from tessera.ops.relu import relu as relu
 from tessera.ops.rmsnorm import rmsnorm as rmsnorm
+from tessera.ops.rng import random_normal as random_normal
+from tessera.ops.rng import random_uniform as random_uniform
+from tessera.ops.rng import rng as rng
+from tessera.ops.rng import rng_normal as rng_normal
+from tessera.ops.rng import rng_uniform as rng_uniform
 from tessera.ops.rope import rope as rope
 from tessera.ops.rope import rotary as rotary
 from tessera.ops.segment_reduce import segment_reduce as segment_reduce
@@ -91,7 +130,6 @@ from tessera.ops.sigmoid import sigmoid as sigmoid
 from tessera.ops.silu import silu as silu
 from tessera.ops.sin import cos as cos
 from tessera.ops.sin import sin as sin
-from tessera.ops.sin import sin as sine
 from tessera.ops.softmax import softmax as softmax
 from tessera.ops.solve import fixed_point as fixed_point
 from tessera.ops.solve import solve as solve
@@ -112,9 +150,16 @@ from tessera.ops.tile_kernel import tile_kernel as tile_kernel
 from tessera.ops.topk import topk as topk
 from tessera.ops.wavelet import iwavelet as iwavelet
 from tessera.ops.wavelet import wavelet as wavelet
+from tessera.pde.coordinates import coordinates as coordinates
+from tessera.pde.coordinates import coords as coords
 from tessera.runtime import kernels as _kernels
 
+# Second names.
+max, mean, min, prod = reduce_max, reduce_mean, reduce_min, reduce_prod  # noqa: A001
+sum, sine = reduce_sum, sin  # noqa: A001
+
 _op.set_tile_programs(_kernels.tile_program)
+_grad.set_quotient(_quotient)
 
 # What is written with threads elsewhere, and the call on blocks that does it here.
 _NOT_OFFERED = {
