@@ -393,7 +393,7 @@ def _axes(case: Case) -> list[str]:
 
 
 @every_case
-@pytest.mark.parametrize("size", [0, 1])
+@pytest.mark.parametrize("size", [0, pytest.param(1, marks=pytest.mark.slow)])
 def test_empty_and_single_axes_equal_the_reference_or_are_refused(case, size):
     assert _axes(case)
     for name in _axes(case):

@@ -73,7 +73,7 @@ def test_a_kernel_equals_its_reference_in_triton(name, interpreted):
         assert_close(tuple(interpreted(partial(call, name), args)), exact(name, args))
 
 
-@pytest.mark.parametrize("dtype", [jnp.bfloat16, jnp.float16])
+@pytest.mark.parametrize("dtype", [jnp.bfloat16, pytest.param(jnp.float16, marks=pytest.mark.slow)])
 @pytest.mark.parametrize(("name", "shapes"), NARROW)
 def test_narrow_floats_are_close_everywhere(name, shapes, dtype, interpreted):
     args = arrays_of(name, shapes, dtype)
