@@ -1,7 +1,7 @@
 """`op.assert_shape`: a statement about the shapes of arrays, checked while the program is traced."""
 
 from collections.abc import Sequence
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import numpy as np
 
@@ -30,7 +30,7 @@ def assert_shape(x: T, spec: Spec) -> T:
     tessera.core.errors.CompileError: assert_shape: axis 'n' is 4 in argument 'x' but 3 in argument 'x'. \
 Wanted: n n. [E_SHAPE_MISMATCH]
     """
-    arrays = list(x) if isinstance(x, list | tuple) else [x]
+    arrays: list[Any] = list(x) if isinstance(x, list | tuple) else [x]
     wanted = spec if isinstance(spec, str) else _text(spec)
     terms = parse_terms(wanted)
     if len(terms) != len(arrays):
