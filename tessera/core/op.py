@@ -279,14 +279,15 @@ class Op(Generic[P, R]):
         *,
         platforms: tuple[str, ...],
         when: Callable[..., bool] = lambda *_operands, **_: True,
-        splits: str = "*b",
+        splits: str | None = None,
         sums: bool = False,
     ) -> None:
         """States that the op's tile program is used on `platforms` where `when` holds, as for an algorithm.
 
-        A second call adds platforms with a rule of their own; where parts may be split is said by the first.
-        The program is the compiler's (`tessera.lowering.tile_programs`). Where it cannot hold these sizes, or
-        the kernel language of the platform is not installed, the reference runs; `tessera.explain` says so.
+        A second call adds platforms with a rule of their own; how parts split is said by the first, "*b" by
+        default. The program is the compiler's (`tessera.lowering.tile_programs`). Where it cannot hold these
+        sizes, or the kernel language of the platform is not installed, the reference runs; `tessera.explain`
+        says so.
 
         Under `jit` on several devices each device runs the program on its part of the operands. `splits`
         names the axes, in the terms of the dims, along which parts are computed independently: "*b m n" for
@@ -298,7 +299,9 @@ class Op(Generic[P, R]):
         axes of a mesh are manual, and in what `jax.export` writes for several devices.
         """
         before = self.algorithms.get(TILE)
-        axes = self._splits(splits, sums) if before is None else before.splits
+        if before is not None and (splits is not None or sums):
+            raise self._invalid("has its splits from its first def_tile")
+        axes = self._splits(splits or "*b", sums) if before is None else before.splits
         rules = {**({} if before is None else before.when), **dict.fromkeys(platforms, when)}
         self.algorithms[TILE] = Algorithm(TILE, _no_function, rules, False, axes)
 

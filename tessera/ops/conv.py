@@ -6,7 +6,8 @@
 No kernel is flipped (a cross-correlation, as in every deep-learning library).
 """
 
-from collections.abc import Mapping, Sequence
+import functools
+from collections.abc import Sequence
 from typing import Any
 
 import jax
@@ -15,16 +16,14 @@ from jax import lax
 
 from tessera.core import numerics
 from tessera.core.activations import ACTIVATIONS
+from tessera.core.epilogue import Epilogue, parse_epilogue
 from tessera.core.errors import Code, CompileError
 from tessera.core.operands import as_integer, to_array
 
 LAYOUTS = ("nhwc", "nchw")
 SPACE = "DHW"
-STAGES = {"bias": 0, **dict.fromkeys(ACTIVATIONS, 1), "residual": 2}
-ENTRIES = ("add_bias", "activation", "add_residual")
 
 Padding = int | str | Sequence[Any]
-Epilogue = str | Mapping[str, Any] | None
 
 
 def conv2d(
@@ -168,7 +167,8 @@ def _conv(
     groups: int,
 ) -> jax.Array:
     array, kernel = _ranked(name, x, layout, space), to_array(name, "w", w)
-    activation, bias, residual = _parsed(name, epilogue, bias, residual)
+    invalid = functools.partial(_invalid, name)
+    activation, bias, residual = parse_epilogue(epilogue, bias, residual, invalid)
     groups = as_integer(name, "groups", groups)
     _require_fit(name, array, kernel, layout, groups)
     common = numerics.wider(array.dtype, kernel.dtype)
@@ -261,51 +261,6 @@ def _channels(name: str, bias: Any, like: jax.Array, layout: str) -> jax.Array:
         raise _mismatch(name, f"bias has shape {vector.shape} for {like.shape[axis]} outputs")
     shape = tuple(n if i == axis else 1 for i, n in enumerate(like.shape))
     return vector.astype(like.dtype).reshape(shape)
-
-
-def _parsed(name: str, epilogue: Any, bias: Any, residual: Any) -> tuple[str | None, Any, Any]:
-    """Returns the activation, bias and residual an epilogue asks for, by the rules of `op.matmul`."""
-    given = {"bias": bias, "residual": residual}
-    if isinstance(epilogue, str):
-        entries: dict[str, Any] = {"add_bias": False, "add_residual": False}
-        entries.update(_words(name, epilogue))
-    elif epilogue is None or isinstance(epilogue, Mapping):
-        entries = dict(epilogue or {})
-    else:
-        raise _invalid(name, f"the epilogue is a {type(epilogue).__name__}, not a string or a dict")
-    unknown = [key for key in entries if key not in (*ENTRIES, *given)]
-    if unknown:
-        known = ", ".join((*ENTRIES, *given))
-        raise _invalid(name, f"unknown epilogue entry {unknown[0]!r}; entries: {known}")
-    activation = entries.get("activation")
-    if activation is not None and activation not in ACTIVATIONS:
-        known = ", ".join(ACTIVATIONS)
-        raise _invalid(name, f"unknown activation {activation!r}; one of {known}")
-    for word, array in given.items():
-        inside = entries.get(word)
-        if array is not None and inside is not None:
-            raise _invalid(name, f"{word} is given twice, as a keyword and in the epilogue")
-        given[word] = inside if array is None else array
-        wanted = entries.get(f"add_{word}", given[word] is not None)
-        if wanted and given[word] is None:
-            raise _invalid(name, f"the epilogue asks for a {word} but {word}= is missing")
-        if given[word] is not None and not wanted:
-            raise _invalid(name, f"{word}= is given but the epilogue does not use it")
-    return activation, given["bias"], given["residual"]
-
-
-def _words(name: str, text: str) -> dict[str, Any]:
-    found: dict[str, Any] = {}
-    last = -1
-    for word in text.split("_"):
-        if word not in STAGES:
-            known = ", ".join(STAGES)
-            raise _invalid(name, f"unknown epilogue word {word!r} in {text!r}; words: {known}")
-        if STAGES[word] <= last:
-            raise _invalid(name, f"epilogue {text!r} is out of order; bias, activation, residual")
-        last = STAGES[word]
-        found[ENTRIES[last]] = word if last == 1 else True
-    return found
 
 
 def _invalid(name: str, problem: str) -> CompileError:

@@ -8,6 +8,7 @@ import jax.numpy as jnp
 
 from tessera.core import numerics
 from tessera.core.activations import ACTIVATIONS
+from tessera.core.epilogue import parse_epilogue
 from tessera.core.errors import Code, CompileError
 from tessera.core.op import Residuals, Sample, define_op
 from tessera.core.operands import to_array
@@ -121,7 +122,7 @@ def matmul(
     accumulate: Any = "fp32",
     out_dtype: Any = None,
 ) -> jax.Array:
-    activation, bias, residual = _parse_epilogue(epilogue, bias, residual)
+    activation, bias, residual = parse_epilogue(epilogue, bias, residual, _invalid)
     a, b = to_array("matmul", "A", A), to_array("matmul", "B", B)
     if a.ndim == 0 or b.ndim == 0:
         raise CompileError(
@@ -181,69 +182,6 @@ def _broadcast_batch(a: jax.Array, b: jax.Array) -> tuple[jax.Array, jax.Array]:
             f"Signature: {matmul.dims}.",
         ) from None
     return jnp.broadcast_to(a, lead + a.shape[-2:]), jnp.broadcast_to(b, lead + b.shape[-2:])
-
-
-def _parse_epilogue(
-    epilogue: str | Mapping[str, Any] | None, bias: Any, residual: Any
-) -> tuple[str | None, Any, Any]:
-    """Returns the activation, bias and residual an epilogue asks for."""
-    if epilogue is None:
-        epilogue = {}
-    if isinstance(epilogue, str):
-        words = {"add_bias": False, "activation": None, "add_residual": False}
-        words.update(_words(epilogue))
-    elif isinstance(epilogue, Mapping):
-        words, bias, residual = _entries(epilogue, bias, residual)
-    else:
-        raise _invalid(f"the epilogue is a {type(epilogue).__name__}, not a string or a dict")
-    for name, wanted, given in (
-        ("bias", words["add_bias"], bias),
-        ("residual", words["add_residual"], residual),
-    ):
-        if wanted and given is None:
-            raise _invalid(f"the epilogue asks for a {name} but {name}= is missing")
-        if given is not None and not wanted:
-            raise _invalid(f"{name}= is given but the epilogue does not use it; add {name!r} to it")
-    return words["activation"], bias, residual
-
-
-def _words(text: str) -> dict[str, Any]:
-    stages = {"bias": 0, **dict.fromkeys(ACTIVATIONS, 1), "residual": 2}
-    found: dict[str, Any] = {}
-    last = -1
-    for word in text.split("_"):
-        if word not in stages:
-            raise _invalid(
-                f"unknown epilogue word {word!r} in {text!r}; words: {', '.join(stages)}"
-            )
-        if stages[word] <= last:
-            raise _invalid(f"epilogue {text!r} is out of order; it is bias, activation, residual")
-        last = stages[word]
-        found[("add_bias", "activation", "add_residual")[last]] = word if last == 1 else True
-    return found
-
-
-def _entries(
-    entries: Mapping[str, Any], bias: Any, residual: Any
-) -> tuple[dict[str, Any], Any, Any]:
-    known = ("add_bias", "bias", "activation", "add_residual", "residual")
-    unknown = [key for key in entries if key not in known]
-    if unknown:
-        raise _invalid(f"unknown epilogue entry {unknown[0]!r}; entries: {', '.join(known)}")
-    for name, given in (("bias", bias), ("residual", residual)):
-        if given is not None and entries.get(name) is not None:
-            raise _invalid(f"{name} is given twice, as a keyword and in the epilogue")
-    activation = entries.get("activation")
-    if activation is not None and activation not in ACTIVATIONS:
-        raise _invalid(f"unknown activation {activation!r}; one of {', '.join(ACTIVATIONS)}")
-    bias = entries.get("bias") if bias is None else bias
-    residual = entries.get("residual") if residual is None else residual
-    words = {
-        "add_bias": entries.get("add_bias", bias is not None),
-        "activation": activation,
-        "add_residual": entries.get("add_residual", residual is not None),
-    }
-    return words, bias, residual
 
 
 def _invalid(problem: str) -> CompileError:
