@@ -4,6 +4,7 @@
     ts.explain(f)(*args)         what was raised, fused and chosen in it, and why
     ts.inspect(f, level, *args)  the text of one level
     ts.export_mlir, ts.load      programs on disk
+    ts.checks()                  indices are checked under `jit` too
 
 Reading order:
 
@@ -34,11 +35,13 @@ if TYPE_CHECKING:
     from tessera import ops as op
     from tessera.api import compile, explain, export_mlir, inspect, load  # noqa: A004
     from tessera.core import errors, numerics
+    from tessera.core.checks import checks
 
 __version__ = "0.1.0"
 
 __all__ = [
     "autodiff",
+    "checks",
     "compile",
     "dist",
     "errors",
@@ -67,12 +70,19 @@ _MODULES = {
     "pde": "tessera.pde",
     "tile": "tessera.tile",
 }
-_FUNCTIONS = ("compile", "explain", "export_mlir", "inspect", "load")
+_FUNCTIONS = {
+    "checks": "tessera.core.checks",
+    "compile": "tessera.api",
+    "explain": "tessera.api",
+    "export_mlir": "tessera.api",
+    "inspect": "tessera.api",
+    "load": "tessera.api",
+}
 
 
 def __getattr__(name: str) -> Any:
     if name in _FUNCTIONS:
-        found = getattr(importlib.import_module("tessera.api"), name)
+        found = getattr(importlib.import_module(_FUNCTIONS[name]), name)
     elif name in _MODULES:
         if name == "ir":
             importlib.import_module("tessera.ops")  # text is verified against the ops there are

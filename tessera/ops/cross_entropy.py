@@ -3,7 +3,7 @@
 import jax
 import jax.numpy as jnp
 
-from tessera.core import numerics
+from tessera.core import checks, errors, numerics
 from tessera.core.errors import Code, CompileError
 from tessera.core.op import Residuals, Sample, define_op
 from tessera.core.operands import to_array
@@ -28,8 +28,9 @@ def cross_entropy(
 
         loss = sum_j y_j (log sum_i exp(x_i) - x_j),   d loss / d x = softmax(x) sum(y) - y
 
-    A label outside [0, v) gives NaN. Raises `E_GRAPH_INVALID` for an unknown reduction or `ignore_index`
-    with soft labels, `E_SHAPE_MISMATCH` if the shapes do not fit.
+    A label outside [0, v) gives NaN; inside `ts.checks()` it raises `E_ILLEGAL_ADDRESS`. Raises
+    `E_GRAPH_INVALID` for an unknown reduction or `ignore_index` with soft labels, `E_SHAPE_MISMATCH` if the
+    shapes do not fit.
 
     >>> import jax.numpy as jnp
     >>> float(cross_entropy(jnp.zeros((2, 4)), jnp.array([1, 3])).round(4))
@@ -127,8 +128,23 @@ def cross_entropy(
             )
         losses = cross_entropy.bind(logits, None, y)
     else:
+        if checks.are_on():
+            _require_classes(logits, y, ignore_index)
         losses = cross_entropy.bind(logits, y, None, ignore_index=ignore_index)
     return _reduce(losses, y, reduction, ignore_index)
+
+
+def _require_classes(logits: jax.Array, labels: jax.Array, ignore_index: int | None) -> None:
+    classes = jnp.shape(logits)[-1] if jnp.ndim(logits) else 0
+
+    def outside(label: int, where: tuple[int, ...]) -> errors.RuntimeError:
+        return errors.RuntimeError(
+            Code.E_ILLEGAL_ADDRESS,
+            f"cross_entropy: label {label} at {where} is outside [0, {classes}).",
+        )
+
+    counted = labels if ignore_index is None else jnp.where(labels == ignore_index, 0, labels)
+    checks.require_range(counted, 0, classes, outside)
 
 
 def _reduce(

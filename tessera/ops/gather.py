@@ -1,9 +1,10 @@
 """`op.gather`: rows of an array by index, with the range check that XLA does not make.
 
 XLA moves an index that is out of range to the nearest row, silently. Where the indices are known when the
-call is made, it is an error here instead.
+call is made, or checks are on (`ts.checks`), it is an error here instead.
 """
 
+from functools import partial
 from typing import Any
 
 import jax
@@ -11,7 +12,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax.core import Tracer
 
-from tessera.core import errors
+from tessera.core import checks, errors
 from tessera.core.errors import Code, CompileError
 from tessera.core.operands import as_axis, to_array
 
@@ -23,8 +24,9 @@ def gather(x: Any, indices: Any, axis: int = 0) -> jax.Array:
     gradient adds up what was taken more than once.
 
     Raises `E_ILLEGAL_ADDRESS`, naming the first index outside [-n, n), where the indices are known: eagerly,
-    and under `jit` for constants. Under `jit` an index known only at run time is clamped into the range.
-    `E_GRAPH_INVALID` for indices that are no integers, `E_SHAPE_MISMATCH` for an axis x does not have.
+    under `jit` for constants, and inside `ts.checks()` for all. Without checks an index known only at run
+    time is clamped into the range. `E_GRAPH_INVALID` for indices that are no integers, `E_SHAPE_MISMATCH` for
+    an axis x does not have.
 
     >>> import jax.numpy as jnp
     >>> gather(jnp.array([10.0, 20.0, 30.0]), jnp.array([2, 0, -1])).tolist()
@@ -38,10 +40,10 @@ def gather(x: Any, indices: Any, axis: int = 0) -> jax.Array:
         raise CompileError(
             Code.E_GRAPH_INVALID, f"gather: indices are {wanted.dtype}, not integers."
         )
-    if not isinstance(indices, Tracer):
-        _require_range(np.asarray(indices), size, place)
-    elif size == 0 and wanted.size:
+    if size == 0 and wanted.size:
         raise _outside("an index", size, place)
+    known = wanted if isinstance(indices, Tracer) else np.asarray(indices)
+    checks.require_range(known, -size, size, partial(_outside_at, size, place))
     if wanted.size == 0:
         return jnp.zeros(array.shape[:place] + wanted.shape + array.shape[place + 1 :], array.dtype)
     if wanted.dtype.itemsize < 4:
@@ -51,13 +53,9 @@ def gather(x: Any, indices: Any, axis: int = 0) -> jax.Array:
     return jnp.take(array, wanted, axis=place, mode="clip")
 
 
-def _require_range(indices: np.ndarray, size: int, axis: int) -> None:
-    outside = (indices < -size) | (indices >= size)
-    if outside.any():
-        where = tuple(int(i) for i in np.argwhere(outside)[0])
-        value = int(indices[where])
-        at = f" at {where if len(where) != 1 else where[0]}" if where else ""
-        raise _outside(f"index {value}{at}", size, axis)
+def _outside_at(size: int, axis: int, value: int, where: tuple[int, ...]) -> errors.RuntimeError:
+    at = f" at {where if len(where) != 1 else where[0]}" if where else ""
+    return _outside(f"index {value}{at}", size, axis)
 
 
 def _outside(what: str, size: int, axis: int) -> errors.RuntimeError:

@@ -8,13 +8,14 @@ program by one loop per segment.
 """
 
 import math
+from functools import partial
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 from jax import lax
 
-from tessera.core import numerics
+from tessera.core import checks, errors, numerics
 from tessera.core.errors import Code, CompileError
 from tessera.core.op import Residuals, Sample, define_op
 from tessera.core.operands import to_array
@@ -31,7 +32,8 @@ def segment_reduce(
     `x` is a float array of shape (n, ...) and `ids` of shape (n,) has the segment of each row, in any order;
     the result has shape (num_segments, ...) and the dtype of x. Sums are in at least fp32, rows in the order
     of their index: the same input gives the same bits. A segment without rows gives 0, for `op="max"` the
-    least finite number. A row whose id is not in [0, num_segments) is left out. The maximum of rows that are
+    least finite number. A row whose id is not in [0, num_segments) is left out; inside `ts.checks()` it
+    raises `E_ILLEGAL_ADDRESS`. The maximum of rows that are
     equal is the first one's, which alone gets the gradient; a NaN is kept.
 
     Raises `E_GRAPH_INVALID` for another `op` or a negative `num_segments`, `E_SHAPE_MISMATCH` if ids do not
@@ -60,6 +62,8 @@ def segment_reduce(x: Any, ids: Any, op: str = SUM, *, num_segments: int) -> jax
             Code.E_SHAPE_MISMATCH,
             f"segment_reduce: one id per row of x: ids {list(ids.shape)} for x {list(x.shape)}.",
         )
+    if checks.are_on():
+        checks.require_range(ids, 0, num_segments, partial(_outside, num_segments))
     rows = x.reshape(x.shape[0], math.prod(x.shape[1:]))
     kind = SUM if op == MEAN else op
     segments = jnp.arange(num_segments, dtype=jnp.int32)  # of which only the number matters
@@ -198,6 +202,13 @@ def _counts(ids: jax.Array, num_segments: int) -> jax.Array:
 
 def _least(dtype: Any) -> Any:
     return jnp.finfo(dtype).min
+
+
+def _outside(num_segments: int, value: int, where: tuple[int, ...]) -> errors.RuntimeError:
+    return errors.RuntimeError(
+        Code.E_ILLEGAL_ADDRESS,
+        f"segment_reduce: id {value} at {where[0]} is outside [0, {num_segments}).",
+    )
 
 
 def _invalid(problem: str) -> CompileError:
