@@ -13,7 +13,7 @@ HEAVY = {"equinox", "hypothesis", "matplotlib", "optax", "pandas", "torch", "tri
 COMMAND_LINE = {"rich", "typer"}
 # What is compiled in JAX alone: loading the compiler, written in xdsl, is put off until one of these is used.
 COMPILER = {"compile", "explain", "export_mlir", "graph", "inspect", "ir", "load", "tile"}
-FUNCTIONS = COMPILER - {"graph", "ir", "tile"}
+FUNCTIONS = {"checks"} | COMPILER - {"graph", "ir", "tile"}
 
 
 def modules_loaded_by(code: str) -> set[str]:

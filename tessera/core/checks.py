@@ -1,8 +1,8 @@
 """Checks of values that only a running program knows, such as an index under `jit`: `ts.checks()`.
 
 A check costs a pass over what it checks, so programs have none unless they are asked for: inside
-`with ts.checks():`, or in the whole process with TESSERA_KERNEL_ASSERT=1. The setting is part of the key under
-which `jit` keeps programs.
+`with ts.checks():`, or in the whole process with TESSERA_KERNEL_ASSERT=1. The setting is part of the key
+under which `jit` keeps programs.
 """
 
 import os
@@ -72,9 +72,9 @@ def require_range(values: Any, low: int, high: int, complaint: Complaint) -> Non
         if error is not None:
             raise error
     elif are_on() and values.size:
-        first = _first_outside(jnp, values, low, high)
+        value, place = _first_outside(jnp, values, low, high)
         shape = values.shape
-        jax.debug.callback(lambda *found: _keep(_error(*found, shape, complaint)), *first)
+        jax.debug.callback(lambda v, p: _keep(_error(v, p, shape, complaint)), value, place)
 
 
 def _first_outside(numpy: Any, values: Any, low: int, high: int) -> tuple[Any, Any]:
