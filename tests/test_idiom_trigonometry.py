@@ -16,8 +16,24 @@ from tessera.core.numerics import tolerance
 from tessera.lowering.idioms.trigonometry import TRIGONOMETRY
 
 LARGE = (128, 128)
-FUNCTIONS: dict[str, Callable[..., Any]] = {"sin": jnp.sin, "cos": jnp.cos}
-EXACT = {"sin": np.sin, "cos": np.cos}
+FUNCTIONS: dict[str, Callable[..., Any]] = {
+    "sin": jnp.sin,
+    "cos": jnp.cos,
+    "tan": jnp.tan,
+    "asin": lambda x: jnp.arcsin(x / 100),
+    "acos": lambda x: jnp.arccos(x / 100),
+    "atan2": lambda x: jnp.arctan2(x, x[::-1]),
+    "cbrt": jnp.cbrt,
+}
+EXACT: dict[str, Callable[..., Any]] = {
+    "sin": np.sin,
+    "cos": np.cos,
+    "tan": np.tan,
+    "asin": lambda x: np.arcsin(x / 100),
+    "acos": lambda x: np.arccos(x / 100),
+    "atan2": lambda x: np.arctan2(x, x[::-1]),
+    "cbrt": np.cbrt,
+}
 
 
 def _x(*shape: int) -> jax.Array:

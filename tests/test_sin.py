@@ -1,13 +1,17 @@
-"""`sin` and `cos`: accuracy over the whole range, special values, and the formulation that is chosen."""
+"""`sin`, `cos`, `tan`: accuracy over the whole range, special values, and the formulation that is chosen."""
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from tessera.ops.sin import SMALLEST_SIZE, cos, sin
+from tessera.ops.sin import SMALLEST_SIZE, cos, sin, tan
 
-PAIRS = [pytest.param(sin, np.sin, id="sin"), pytest.param(cos, np.cos, id="cos")]
+PAIRS = [
+    pytest.param(sin, np.sin, id="sin"),
+    pytest.param(cos, np.cos, id="cos"),
+    pytest.param(tan, np.tan, id="tan"),
+]
 LIMIT = np.float32(1e4)
 
 

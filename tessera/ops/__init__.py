@@ -6,7 +6,10 @@ from tessera.autodiff import value_and_grad as autodiff  # noqa: F401 - its name
 from tessera.autodiff import vjp as vjp
 from tessera.core import op as _op
 from tessera.ops import grad as _grad
+from tessera.ops.asin import acos as acos
+from tessera.ops.asin import asin as asin
 from tessera.ops.assert_shape import assert_shape as assert_shape
+from tessera.ops.atan2 import atan2 as atan2
 from tessera.ops.attention import multi_query_attention as multi_query_attention
 from tessera.ops.attention import performer_attention as performer_attention
 from tessera.ops.attention import qkv_projection as qkv_projection
@@ -16,6 +19,7 @@ from tessera.ops.batch_norm import batch_norm as batch_norm
 from tessera.ops.bsmm import BSR as BSR
 from tessera.ops.bsmm import bsmm as bsmm
 from tessera.ops.cast import cast as cast
+from tessera.ops.cbrt import cbrt as cbrt
 from tessera.ops.check_numerics import check_numerics as check_numerics
 from tessera.ops.control_flow import if_then_else as if_then_else
 from tessera.ops.control_flow import map as map  # noqa: A004 - its name
@@ -130,6 +134,7 @@ from tessera.ops.sigmoid import sigmoid as sigmoid
 from tessera.ops.silu import silu as silu
 from tessera.ops.sin import cos as cos
 from tessera.ops.sin import sin as sin
+from tessera.ops.sin import tan as tan
 from tessera.ops.softmax import softmax as softmax
 from tessera.ops.solve import fixed_point as fixed_point
 from tessera.ops.solve import solve as solve
