@@ -21,6 +21,7 @@ from jax.interpreters import partial_eval
 source_info_util.register_exclusion(str(Path(__file__).parents[1]))
 
 jet_rules: dict[Any, Any] = _jet.jet_rules
+JetTrace: Any = _jet.JetTrace
 
 
 # A traced function: `jaxpr`, `consts` and `out_avals`. JAX is folding the class into Jaxpr, so its name and
@@ -39,6 +40,11 @@ INPUT_EFFECTS = ("ReadEffect", "WriteEffect", "AccumEffect")  # those that name 
 
 # JAX adds its settings to the config object at run time, out of a type checker's sight.
 _config: Any = jax.config
+
+
+def has_no_series(trace: Any, x: Any) -> bool:
+    """Returns whether a value does not vary in a trace of Taylor mode."""
+    return trace.to_primal_terms_pair(x)[1] is _jet.zero_series
 
 
 def x64_is_on() -> bool:

@@ -30,7 +30,7 @@ from tessera.core.dims import Signature, Term, parse, parse_terms
 from tessera.core.errors import Code, CompileError
 from tessera.core.operands import check_kind, promote_floats, share_varying_axes, to_array
 from tessera.core.partition import Splits, layout_of, parse_splits, run_per_device
-from tessera.core.primitive import EXPANSIONS, Flat, make_primitive
+from tessera.core.primitive import EXPANSIONS, Flat, make_primitive, taylor_from
 from tessera.core.samples import Draw, Sample
 
 __all__ = [
@@ -243,9 +243,10 @@ class Op(Generic[P, R]):
     def def_jvp(self, function: F) -> F:
         """Sets the tangent map: `(operands, tangents, **statics) ->` tangent of the output.
 
-        It is linear in the tangents; one that is None is zero.
+        It is linear in the tangents; one that is None is zero. Taylor mode goes through it too.
         """
         self._jvp = function
+        compat.jet_rules[self._primitive] = taylor_from(self._written_tangent, self._primitive.bind)
         EXPANSIONS.pop(self._primitive)  # whoever looked inside would miss the tangent map
         return function
 
@@ -611,13 +612,17 @@ class Op(Generic[P, R]):
     def _written_jvp(
         self, primals: Sequence[Any], tangents: Sequence[Any], params: dict[str, Any]
     ) -> Any:
-        assert self._jvp is not None
-        present = params["present"]
-        statics = {k: params[k] for k in self.statics}
         outs = self._primitive.bind(*primals, **params)
         known = [None if type(t) is ad.Zero else t for t in tangents]
-        tangent = self._jvp(_fill(present, primals), _fill(present, known), **statics)
-        return outs, list(tangent) if isinstance(tangent, tuple) else [tangent]
+        return outs, self._written_tangent(primals, known, **params)
+
+    def _written_tangent(
+        self, primals: Sequence[Any], tangents: Sequence[Any], **params: Any
+    ) -> list[Any]:
+        assert self._jvp is not None
+        present, statics = params["present"], {k: params[k] for k in self.statics}
+        tangent = self._jvp(_fill(present, primals), _fill(present, tangents), **statics)
+        return list(tangent) if isinstance(tangent, tuple) else [tangent]
 
     def _forward_jvp_rule(
         self, primals: Sequence[Any], tangents: Sequence[Any], **params: Any

@@ -31,6 +31,22 @@ Choose = Callable[[Any, Sequence[Any], dict[str, Any]], Flat]
 EXPANSIONS: dict[Primitive, Flat] = {}
 # The signature of the operands that are present under these parameters.
 SignatureOf = Callable[[dict[str, Any]], Signature]
+FIXED = "fixed"  # the parameter that tells a Taylor rule which operands do not vary
+
+
+class _Primitive(Primitive):
+    """A primitive whose Taylor rule learns which operands do not vary.
+
+    JAX hands a rule zeros for them, which a product would multiply by.
+    """
+
+    def bind_with_trace(self, trace: Any, args: Any, *rest: Any) -> Any:
+        bind: Any = super().bind_with_trace  # the last argument are the parameters, in every version
+        if not isinstance(trace, compat.JetTrace):
+            return bind(trace, args, *rest)
+        fixed = tuple(compat.has_no_series(trace, x) for x in args)
+        params = rest[-1] if all(fixed) else {**rest[-1], FIXED: fixed}
+        return bind(trace, args, *rest[:-1], params)
 
 
 def make_primitive(
@@ -46,7 +62,7 @@ def make_primitive(
     `choose` picks another function of the same contract at lowering time. `may_broadcast=False` keeps vmap
     from copying unbatched operands to extend the batch: it then maps the function instead.
     """
-    primitive = Primitive(f"{PREFIX}{name}")
+    primitive = _Primitive(f"{PREFIX}{name}")
     primitive.multiple_results = True
 
     @lru_cache(CACHED)
@@ -78,18 +94,23 @@ def make_primitive(
             outs = jax.vmap(partial(function, **params), in_axes=tuple(axes))(*operands)
         return outs, [0] * len(outs)
 
-    def taylor(primals: Sequence[Any], series: Sequence[Any], **params: Any) -> Any:
-        smooth = [jnp.issubdtype(x.dtype, jnp.floating) for x in primals]
+    def taylor(
+        primals: Sequence[Any], series: Sequence[Any], *, fixed: tuple[bool, ...], **params: Any
+    ) -> Any:
+        moves = [_varies(x) and not f for x, f in zip(primals, fixed, strict=True)]
 
-        def of_smooth(*inexact: Any) -> list[jax.Array]:
-            rest = iter(inexact)
-            mixed = (next(rest) if s else x for s, x in zip(smooth, primals, strict=True))
+        def of_moving(*moving: Any) -> list[jax.Array]:
+            rest = iter(moving)
+            mixed = (next(rest) if m else x for m, x in zip(moves, primals, strict=True))
             return function(*mixed, **params)
 
-        picked = [(x, terms) for x, terms, s in zip(primals, series, smooth, strict=True) if s]
-        smooth_series = tuple(terms for _, terms in picked)
+        picked = [(x, terms) for x, terms, m in zip(primals, series, moves, strict=True) if m]
+        if not picked:  # only integers move
+            outs = function(*primals, **params)
+            return outs, [[jnp.zeros_like(y)] * len(series[0]) for y in outs]
+        moving_series = tuple(terms for _, terms in picked)
         # Inside Taylor mode the terms are Taylor coefficients, without the factorials.
-        return jet(of_smooth, tuple(x for x, _ in picked), smooth_series, factorial_scaled=False)
+        return jet(of_moving, tuple(x for x, _ in picked), moving_series, factorial_scaled=False)
 
     EXPANSIONS[primitive] = function
     primitive.def_impl(evaluate)
@@ -98,6 +119,40 @@ def make_primitive(
     batching.primitive_batchers[primitive] = batch
     compat.jet_rules[primitive] = taylor
     return primitive
+
+
+def _varies(x: Any) -> bool:
+    return jnp.issubdtype(x.dtype, jnp.inexact)
+
+
+def taylor_from(tangent: Callable[..., Any], run: Callable[..., Any]) -> Callable[..., Any]:
+    """Returns the Taylor rule of a function y = run(x) from its tangent map, y' = tangent(x, x').
+
+    Functions take lists of arrays and parameters. The coefficients of y' follow from those of x and x', and
+    give those of y, one order higher; nothing but the tangent map need have a Taylor rule.
+    """
+
+    def taylor(primals: Sequence[Any], series: Sequence[Any], **params: Any) -> Any:
+        del params[FIXED]  # a zero costs little here
+        order, count = len(series[0]), len(primals)
+        slopes = [[(k + 1) * term for k, term in enumerate(terms)] for terms in series]
+
+        def slope(*both: Any) -> list[Any]:
+            return tangent(both[:count], both[count:], **params)
+
+        both = (*primals, *(terms[0] for terms in slopes))
+        if order == 1:
+            first, rest = slope(*both), [[]] * count
+        else:
+            higher = [*(terms[:-1] for terms in series), *(terms[1:] for terms in slopes)]
+            first, rest = jet(slope, both, higher, factorial_scaled=False)
+        found = [
+            [term / (k + 1) for k, term in enumerate([start, *terms])]
+            for start, terms in zip(first, rest, strict=True)
+        ]
+        return run(*primals, **params), found
+
+    return taylor
 
 
 def extend_batch(
