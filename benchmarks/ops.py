@@ -45,12 +45,23 @@ class Case:
 
 def cases() -> list[Case]:
     """Returns every case. The sines come first: their results must meet a heap that still keeps its pages."""
-    return [*_sines(), *_attention(), *_norms(), *_others(), *_spectral(), *_grouped()]
+    groups = (_scalars, _attention, _norms, _others, _spectral, _grouped, _experts)
+    return [case for group in groups for case in group()]
 
 
-def _sines() -> list[Case]:
-    x = 30.0 * _normal(2048, 2048)
-    return [Case("sin 16 MB", (x,), jnp.sin, op.sin), Case("cos 16 MB", (x,), jnp.cos, op.cos)]
+def _scalars() -> list[Case]:
+    """Returns what XLA runs as a scalar routine per element on a CPU."""
+    x, y = _normal(2048, 2048), _normal(2048, 2048)
+    inside = jnp.clip(x / 4, -1, 1)
+    return [
+        Case("sin 16 MB", (30 * x,), jnp.sin, op.sin),
+        Case("cos 16 MB", (30 * x,), jnp.cos, op.cos),
+        Case("tan 16 MB", (30 * x,), jnp.tan, op.tan),
+        Case("asin 16 MB", (inside,), jnp.arcsin, op.asin),
+        Case("acos 16 MB", (inside,), jnp.arccos, op.acos),
+        Case("atan2 16 MB", (y, x), jnp.arctan2, op.atan2),
+        Case("cbrt 16 MB", (x,), jnp.cbrt, op.cbrt),
+    ]
 
 
 def _attention() -> list[Case]:
@@ -143,6 +154,42 @@ def _grouped() -> list[Case]:
             pair = (with_gradients(plain), with_gradients(candidate))
             found.append(Case(name, (ct, x, w), *pair))
     return found
+
+
+def _experts() -> list[Case]:
+    """Returns top-2 mixtures of two-layer experts, against the same sort around `lax.ragged_dot`."""
+    found = []
+    tokens, width, hidden = 2048, 256, 1024
+    for experts in (8, 64):
+        x, scores = _normal(tokens, width), _normal(tokens, experts)
+        up = _normal(experts, width, hidden) / math.sqrt(width)
+        down = _normal(experts, hidden, width) / math.sqrt(hidden)
+        operands = (x, scores, up, down)
+        name = f"moe top-2 of {experts}, {tokens}x{width}x{hidden}"
+        found.append(Case(name, operands, ragged_mixture, tessera_mixture))
+        if experts == 8:  # with 64 plain JAX takes most of a minute a step
+            pair = (with_gradients(ragged_mixture), with_gradients(tessera_mixture))
+            found.append(Case(f"{name} forward+backward", (x, *operands), *pair))
+    return found
+
+
+def ragged_mixture(x: jax.Array, scores: jax.Array, up: jax.Array, down: jax.Array) -> jax.Array:
+    top, chosen = lax.top_k(scores, 2)
+    gate = jax.nn.softmax(top, axis=-1)
+    order = jnp.argsort(chosen.ravel(), stable=True)
+    sizes = jnp.bincount(chosen.ravel(), length=scores.shape[1]).astype(jnp.int32)
+    rows = x[order // 2]
+    hidden = jax.nn.gelu(lax.ragged_dot(rows, up, sizes))
+    weighed = lax.ragged_dot(hidden, down, sizes) * gate.ravel()[order][:, None]
+    return jnp.zeros_like(x).at[order // 2].add(weighed)
+
+
+def tessera_mixture(x: jax.Array, scores: jax.Array, up: jax.Array, down: jax.Array) -> jax.Array:
+    return op.moe(x, (_expert, (up, down)), k=2, scores=scores)
+
+
+def _expert(params: tuple[jax.Array, jax.Array], rows: jax.Array) -> jax.Array:
+    return op.matmul(op.gelu(op.matmul(rows, params[0]), approximate=True), params[1])
 
 
 def _ragged_dot(sizes: jax.Array, x: jax.Array, w: jax.Array) -> jax.Array:

@@ -4,7 +4,7 @@ The quadrant n = round(2x/pi) is subtracted with pi/2 in four parts (Cody and Wa
 have 11 bits and |n| < 2^13 for |x| < 1e4, so every product n * part is exact whether or not the compiler
 contracts it into a fused multiply-add. What the last subtractions round away is kept and added back to the
 sine, so results are within 2 ulp, next to multiples of pi/2 too. In odd quadrants the tangent is -1 over that
-of the remainder, divided with the parts the float32 of it lacks.
+of the remainder.
 """
 
 from collections.abc import Callable
@@ -14,7 +14,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax import lax
 
-from tessera.core.float32 import SIGN, bits, coefficients, first_half, from_bits, polynomial
+from tessera.core.float32 import SIGN, bits, coefficients, from_bits, polynomial
 from tessera.core.op import Sample, define_op
 
 Elementwise = Callable[[jax.Array], jax.Array]
@@ -156,14 +156,11 @@ def _cos_inside(x: jax.Array) -> jax.Array:
 def _tan_inside(x: jax.Array) -> jax.Array:
     quadrant, r, tail = _remainder(x)
     z = r * r
-    curved = (z * polynomial(TANGENT, z)) * r + (tail + tail * z)
-    tangent = r + curved
-    high = first_half(tangent)
-    inverse = np.float32(-1) / tangent
-    near = first_half(inverse)
-    lacking = (np.float32(1) + near * high) + near * ((r - high) + curved)
+    tangent = r + ((z * polynomial(TANGENT, z)) * r + (tail + tail * z))
     odd = (quadrant & np.uint32(1)) == np.uint32(1)
-    y = jnp.where(odd, near + inverse * lacking, tangent)
+    one = np.float32(1)
+    # One quotient of two choices: a second use of a quotient would keep XLA from making one loop of this.
+    y = jnp.where(odd, -one, tangent) / jnp.where(odd, tangent, one)
     return jnp.where(jnp.abs(x) < IDENTITY_BELOW, x, y)
 
 
