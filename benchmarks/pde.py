@@ -21,7 +21,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax.experimental.jet import jet
 
-from tessera import pde
+from tessera import op, pde
 from tessera.autotune.measure import interleave
 
 Network = list[tuple[jax.Array, jax.Array]]
@@ -110,14 +110,26 @@ def evaluate(network: Network, x: jax.Array) -> jax.Array:
     return (x @ weight + bias)[0]
 
 
+def evaluate_ops(network: Network, x: jax.Array) -> jax.Array:
+    rows = x[None]
+    for weight, bias in network[:-1]:
+        rows = op.matmul(rows, weight, epilogue="bias_tanh", bias=bias)
+    weight, bias = network[-1]
+    return op.matmul(rows, weight, epilogue="bias", bias=bias)[0, 0]
+
+
 def laplacians(case: Case) -> dict[str, Callable[[Network, jax.Array], Any]]:
     """Returns the candidates for the Laplacian at every point."""
 
     def of(laplacian: LaplacianOf) -> Callable[[Network, jax.Array], Any]:
         return lambda network, points: laplacian(lambda x: evaluate(network, x), points)
 
+    def jet_of_ops(network: Network, points: jax.Array) -> jax.Array:
+        return with_jet(lambda x: evaluate_ops(network, x), points)
+
     ways = rivals() | {"tessera": with_tessera}
-    return {name: of(laplacian) for name, laplacian in ways.items()}
+    found = {name: of(laplacian) for name, laplacian in ways.items()}
+    return found | {"jet of Tessera ops": jet_of_ops}
 
 
 def parameter_gradients(case: Case) -> dict[str, Callable[[Network, jax.Array], Any]]:

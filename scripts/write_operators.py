@@ -25,8 +25,8 @@ FAMILIES = {
         "gelu silu relu tanh sigmoid sin threshold elementwise"
     ),
     "Normalisation": "rmsnorm layernorm batch_norm norm softmax",
-    "Attention and decoding": "flash_attention attention rope kvcache speculative_step",
-    "Blocks of networks": "feed_forward conv dropout",
+    "Attention and decoding": "flash_attention flash_attention_fp8 attention rope kvcache speculative_step",
+    "Blocks of networks": "linear mlp embedding transformer feed_forward conv dropout",
     "Mixture of experts": "moe topk recursive_mixture",
     "Losses": "cross_entropy mse kl_divergence",
     "Reductions": "reduce_sum reduce segment_reduce",

@@ -9,6 +9,7 @@
 Reading order:
 
     tessera.op        the operators, one file each; begin with `tessera/ops/rmsnorm.py`
+    tessera.nn        layers: the Equinox modules that `op.linear`, `op.mlp` and others return
     tessera.tile      kernels of your own, written over blocks, for CPU and GPU
     tessera.core.op   `define_op`: how one `jax.numpy` function becomes an op with every derivative
     tessera.lowering  the compiler on one screen; `tessera.ir` are its levels
@@ -31,7 +32,7 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from tessera import autodiff, dist, graph, ir, ops, pde, tile
+    from tessera import autodiff, dist, graph, ir, nn, ops, pde, tile
     from tessera import ops as op
     from tessera.api import compile, explain, export_mlir, inspect, load  # noqa: A004
     from tessera.core import errors, numerics
@@ -51,6 +52,7 @@ __all__ = [
     "inspect",
     "ir",
     "load",
+    "nn",
     "numerics",
     "op",
     "ops",
@@ -64,6 +66,7 @@ _MODULES = {
     "errors": "tessera.core.errors",
     "graph": "tessera.graph",
     "ir": "tessera.ir",
+    "nn": "tessera.nn",
     "numerics": "tessera.core.numerics",
     "op": "tessera.ops",
     "ops": "tessera.ops",

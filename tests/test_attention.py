@@ -306,6 +306,11 @@ REFUSED = {
     "an empty window": ({"window": 0}, "window=0"),
     "an empty block": ({"block_k": 0}, "block_k is 0"),
     "another accumulator": ({"accumulate": "bf16"}, "accumulate='bf16'"),
+    "an unknown precision": ({"precision": "fp33"}, "unknown precision 'fp33'"),
+    "a precision that is no float": ({"precision": "int8"}, "precision is int8, no float"),
+    "an unknown entry": ({"deterministic": {"tree": "binary"}}, "unknown entry 'tree'"),
+    "an unknown tree": ({"deterministic": {"reduce_tree": "star"}}, "reduce_tree is 'star'"),
+    "determinism in a word": ({"deterministic": "strict"}, "deterministic is 'strict'"),
 }
 
 
@@ -346,3 +351,33 @@ def test_no_features_make_every_key_equal():
     q, v = jnp.zeros((1, 4, 0)), jnp.asarray(draw(1, 4, 3))
     expected = np.broadcast_to(np.asarray(v).mean(1, keepdims=True), (1, 4, 3))
     np.testing.assert_allclose(flash_attention(q, q, v), expected, rtol=1e-5)
+
+
+@pytest.mark.parametrize("word", ["bf16", "fp16", "fp32", "tf32", "fp64"])
+def test_a_precision_is_the_dtype_q_k_and_v_are_computed_in(word, x64):
+    q, k, v = draw(1, 4, 6, 8), draw(1, 2, 7, 8), draw(1, 2, 7, 8)
+    dtype = jnp.float32 if word == "tf32" else numerics.dtype(word)
+    rounded = (np.asarray(jnp.asarray(x).astype(dtype), np.float64) for x in (q, k, v))
+    found = flash_attention(q, k, v, causal=True, precision=word)
+    assert found.dtype == jnp.float32
+    shown = {"tf32": "tf32", "fp64": jnp.float32}.get(word, dtype)  # the result is fp32
+    rtol, atol = numerics.tolerance(shown)
+    np.testing.assert_allclose(found, exact(*rounded, causal=True), 3 * rtol, 3 * atol)
+
+
+def test_a_precision_is_that_of_every_product_forward_and_backward():
+    shape = jax.ShapeDtypeStruct((1, 2, 4, 8), jnp.float32)
+
+    def loss(*xs):
+        return flash_attention(*xs, precision="fp32").sum()
+
+    text = jax.jit(jax.grad(loss, (0, 1, 2))).lower(shape, shape, shape).as_text()
+    assert text.count("precision = [HIGHEST, HIGHEST]") == text.count("stablehlo.dot_general") == 7
+
+
+def test_sums_have_a_fixed_order_whatever_is_asked():
+    q, k, v = draw(1, 2, 6, 8), draw(1, 2, 6, 8), draw(1, 2, 6, 8)
+    words = {"deterministic": True, "reduce_tree": "ring", "send_order": "auto"}
+    for asked in (True, False, words):
+        found = flash_attention(q, k, v, deterministic=asked)
+        np.testing.assert_array_equal(found, flash_attention(q, k, v))

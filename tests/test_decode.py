@@ -1,5 +1,7 @@
 """Decoding: `op.kvcache_init` and its updates, `op.speculative_step`; and `op.kl_divergence`."""
 
+from functools import partial
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -7,6 +9,7 @@ import pytest
 import scipy.special
 import scipy.stats
 
+import tessera as ts
 from tessera import op
 from tessera.core.errors import Code, CompileError, TesseraError
 
@@ -24,31 +27,110 @@ def refused(code, text, run, *arguments, **words):
 # -- key-value cache -------------------------------------------------------------------------------------
 
 
-def attend(cache, layer, q, position):
-    k, v, positions = op.kvcache_read(cache, layer)
-    mask = (positions >= 0) & (positions <= position)
-    return op.flash_attention(q, k, v, mask=mask.reshape(1, 1, 1, -1))
+LENGTH = 9
+# Kind, window of each step, slots, and the window that all steps together have.
+CACHES = {
+    "append": ("append", None, LENGTH, None),
+    "append with a window": ("append", 3, LENGTH, 3),
+    "ring": ("ring", None, 4, 4),
+    "ring with a shorter window": ("ring", 3, 4, 3),
+}
 
 
-@pytest.mark.parametrize(("kind", "window"), [("append", None), ("ring", 4)])
-def test_decoding_step_by_step_equals_the_whole_sequence(kind, window):
-    length, prompt = 9, 3
-    q, k, v = (array(2, 2, length, 4, seed=s) for s in range(3))
-    whole = op.flash_attention(q, k, v, causal=True, window=window)
-    size = length if window is None else window
+def sequence():
+    return array(2, 4, LENGTH, 4), array(2, 2, LENGTH, 4, seed=1), array(2, 2, LENGTH, 4, seed=2)
+
+
+def whole(q, k, v, window):
+    """Causal attention of the whole sequence in float64, from the definition."""
+    k, v = (np.repeat(x.astype(np.float64), q.shape[1] // x.shape[1], axis=1) for x in (k, v))
+    scores = np.einsum("bhid,bhjd->bhij", q, k) * q.shape[-1] ** -0.5
+    back = np.arange(LENGTH)[:, None] - np.arange(LENGTH)
+    scores = np.where((back >= 0) & (back < (window or LENGTH)), scores, -np.inf)
+    return np.einsum("bhij,bhjd->bhid", scipy.special.softmax(scores, -1), v)
+
+
+@pytest.mark.parametrize("case", CACHES)
+def test_decoding_in_steps_of_any_size_equals_the_whole_sequence(case):
+    kind, window, size, together = CACHES[case]
+    xs = sequence()
+    exact = whole(*xs, together)
+
+    @partial(jax.jit, donate_argnums=0)
+    def step(cache, *xs):
+        return op.flash_attention(*xs, cache=cache, layer=1, window=window)
+
+    cache, start = op.kvcache_init(2, 2, 4, batch=2, max_len=size, kind=kind), 0
+    for steps in (5, 1, 1, 2):  # the prompt is longer than a ring
+        before, here = cache, np.s_[:, :, start : start + steps]
+        out, cache = step(cache, *(x[here] for x in xs))
+        np.testing.assert_allclose(out, exact[here], rtol=1e-5, atol=1e-6)
+        assert before.k.is_deleted()
+        start += steps
+    assert cache.length.tolist() == [0, LENGTH]
+
+
+@pytest.mark.parametrize("case", ["append", "ring"])
+def test_decoding_inside_a_scan_equals_the_whole_sequence(case):
+    kind, window, size, together = CACHES[case]
+
+    def step(cache, xs):
+        out, cache = op.flash_attention(*xs, cache=cache, window=window)
+        return cache, out
+
     cache = op.kvcache_init(1, 2, 4, batch=2, max_len=size, kind=kind)
-    cache = op.kvcache_update(cache, 0, k[:, :, :prompt], v[:, :, :prompt])
+    tokens = tuple(np.moveaxis(x, 2, 0)[:, :, :, None] for x in sequence())
+    _, outs = jax.lax.scan(step, cache, tokens)
+    found = np.moveaxis(np.asarray(outs)[:, :, :, 0], 0, 2)
+    np.testing.assert_allclose(found, whole(*sequence(), together), rtol=1e-5, atol=1e-6)
 
-    @jax.jit
-    def step(cache, q, k, v):
-        cache = op.kvcache_update(cache, 0, k, v)
-        return cache, attend(cache, 0, q, cache.length[0] - 1)
 
-    for t in range(prompt, length):
-        here = slice(t, t + 1)
-        cache, out = step(cache, q[:, :, here], k[:, :, here], v[:, :, here])
-        np.testing.assert_allclose(out, whole[:, :, here], rtol=1e-5, atol=1e-5)
-    assert cache.length.tolist() == [length]
+def test_a_step_by_the_functions_of_the_cache_is_the_same():
+    q, k, v = (x[:, :, :1] for x in sequence())
+    empty = op.kvcache_init(1, 2, 4, batch=2, max_len=3)
+    out, cache = op.flash_attention(q, k, v, cache=empty)
+    other = op.kvcache_update(empty, 0, k, v)
+    keys, values, positions = op.kvcache_read(other, 0)
+    mask = ((positions >= 0) & (positions <= 0)).reshape(1, 1, 1, -1)
+    np.testing.assert_array_equal(out, op.flash_attention(q, keys, values, mask=mask))
+    jax.tree.map(np.testing.assert_array_equal, cache, other)
+
+
+def test_the_result_has_the_dtype_of_the_call_and_a_mask_hides_positions():
+    q, k, v = (x[:, :2, :3].astype(jnp.bfloat16) for x in sequence())
+    cache = op.kvcache_init(1, 2, 4, batch=2, max_len=5)
+    mask = np.ones((2, 1, 1, 5), bool)
+    mask[0, ..., 0] = False  # the first sequence is one shorter, padded on the left
+    out, _ = op.flash_attention(q, k, v, cache=cache, mask=mask)
+    assert out.dtype == jnp.bfloat16
+    short = op.flash_attention(q[:1, :, 1:], k[:1, :, 1:], v[:1, :, 1:], causal=True)
+    np.testing.assert_allclose(out[:1, :, 1:].astype(float), short.astype(float), 1.6e-2, 1e-2)
+    np.testing.assert_array_equal(out[0, :, 0], 0)
+
+
+def test_without_heads_a_cache_of_one_head_and_the_reference_path_decode():
+    q, k, v = (x[:, 0] for x in sequence())
+    cache = op.kvcache_init(1, 1, 4, batch=2, max_len=LENGTH)
+    out, _ = op.flash_attention(q, k, v, cache=cache)
+    plain, longer = op.scaled_dot_product_attention(q, k, v, cache=cache)
+    np.testing.assert_allclose(out, whole(*(x[:, None] for x in (q, k, v)), None)[:, 0], 1e-5, 1e-6)
+    np.testing.assert_allclose(out, plain, rtol=1e-5, atol=1e-6)
+    assert longer.length.tolist() == [LENGTH]
+
+
+def test_what_does_not_fit_a_cache_is_refused():
+    q, k, v = (x[:, :, :2] for x in sequence())
+    attend, invalid, mismatch = op.flash_attention, Code.E_GRAPH_INVALID, Code.E_SHAPE_MISMATCH
+    cache = op.kvcache_init(1, 2, 4, batch=2, max_len=4)
+    ring = op.kvcache_init(1, 2, 4, batch=2, max_len=4, kind="ring")
+    mask = np.ones((2, 4), bool)
+    refused(invalid, "window=5 does not fit a ring of 4", attend, q, k, v, cache=ring, window=5)
+    refused(invalid, "slots of a ring", attend, q, k, v, cache=ring, mask=mask)
+    refused(invalid, "layer is 1, but there are 1", attend, q, k, v, cache=cache, layer=1)
+    refused(invalid, "cache is a tuple, not a KVCache", attend, q, k, v, cache=(cache, 0))
+    refused(mismatch, "q has 1 positions and k 2", attend, q[:, :, 1:], k, v, cache=cache)
+    refused(mismatch, "flash_attention: k .* are not both", attend, q, k, v[..., 1:], cache=cache)
+    refused(mismatch, "mask has shape", attend, q, k, v, cache=cache, mask=mask[:, 1:])
 
 
 def test_a_prompt_longer_than_a_ring_leaves_its_end():
@@ -69,6 +151,25 @@ def test_layers_have_their_own_lengths_and_dtype_words_hold():
     assert cache.k.dtype == jnp.bfloat16
     assert op.kvcache_read(cache, 0)[2].tolist() == [-1] * 4
     assert op.kvcache_read(cache, 1)[2].tolist() == [0, 1, -1, -1]
+
+
+@pytest.mark.parametrize("past", [op.kvcache_update, op.flash_attention])
+def test_a_cache_that_is_full_raises_under_jit_where_checks_are_on(past):
+    cache = op.kvcache_init(1, 1, 1, batch=1, max_len=2)
+    new = jnp.ones((1, 1, 3, 1))
+
+    @jax.jit
+    def step(cache):
+        if past is op.kvcache_update:
+            return past(cache, 0, new, new)
+        return past(new, new, new, cache=cache)
+
+    with (
+        pytest.raises(TesseraError, match="3 positions after 0 in a cache of 2") as caught,
+        ts.checks(),
+    ):
+        step(cache)
+    assert caught.value.code is Code.E_ILLEGAL_ADDRESS
 
 
 def test_an_append_cache_that_is_full_raises_and_drops_under_jit():
@@ -152,7 +253,7 @@ def test_bad_arguments_of_a_step_are_refused():
     logits, draft, q = jnp.zeros((3, 4)), jnp.zeros(2, jnp.int32), jnp.full((2, 4), 0.25)
     refused(Code.E_SHAPE_MISMATCH, "are not", op.speculative_step, logits[1:], draft, q, 0)
     refused(Code.E_SHAPE_MISMATCH, "are not", op.speculative_step, logits, draft, q[:, 1:], 0)
-    refused(Code.E_GRAPH_INVALID, "key is missing", op.speculative_step, logits, draft, q)
+    refused(Code.E_GRAPH_INVALID, "there is no key", op.speculative_step, logits, draft, q)
     refused(
         Code.E_GRAPH_INVALID,
         "not at least 0",

@@ -4,6 +4,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from jax.sharding import AxisType, NamedSharding
+from jax.sharding import PartitionSpec as P
 from jax.test_util import check_grads
 
 from tessera import dist, op
@@ -199,6 +201,33 @@ def test_a_narrow_index_reaches_every_row_it_names():
 def test_the_gradient_of_gather_adds_what_was_taken_twice():
     gradient = jax.grad(lambda v: op.gather(v, np.array([2, 2, 0])).sum())(jnp.ones(3))
     assert gradient.tolist() == [1.0, 0.0, 2.0]
+
+
+@pytest.mark.parametrize(
+    ("of_rows", "of_indices", "expected"),
+    [
+        (P(), P("a"), P("a", None, None)),
+        (P("a"), P(None, "b"), P(None, "b", None)),
+        (P(None, "a"), P("a"), P("a", None, None)),
+    ],
+    ids=str,
+)
+def test_on_an_explicit_mesh_what_is_gathered_lies_as_its_indices_do(of_rows, of_indices, expected):
+    mesh = jax.make_mesh((2, 4), ("a", "b"), axis_types=(AxisType.Explicit,) * 2)
+    rows, indices = (
+        np.arange(48.0, dtype=np.float32).reshape(8, 6),
+        np.array([[3, 1, 0, 7], [2] * 4]),
+    )
+    with jax.set_mesh(mesh):
+        x = jax.device_put(rows, NamedSharding(mesh, of_rows))
+        places = jax.device_put(jnp.asarray(indices), NamedSharding(mesh, of_indices))
+        found = jax.jit(op.gather)(x, places)
+        gradient = jax.jit(jax.grad(lambda x: (op.gather(x, places) ** 2).sum()))(x)
+    assert jax.typeof(found).sharding.spec == expected
+    np.testing.assert_array_equal(found, rows[indices])
+    added = np.zeros_like(rows)
+    np.add.at(added, indices, 2 * rows[indices])
+    np.testing.assert_array_equal(gradient, added)
 
 
 def test_gathers_that_cannot_be_are_refused():

@@ -74,7 +74,14 @@ def require_range(values: Any, low: int, high: int, complaint: Complaint) -> Non
     elif are_on() and values.size:
         value, place = _first_outside(jnp, values, low, high)
         shape = values.shape
-        jax.debug.callback(lambda v, p: _keep(_error(v, p, shape, complaint)), value, place)
+        jax.debug.callback(lambda v, p: _report_any(_error(v, p, shape, complaint)), value, place)
+
+
+def report(error: TesseraError) -> None:
+    """Raises what a running program found: here, or, inside a block of `checks`, where the block is left."""
+    if not _found:
+        raise error
+    _found[-1].append(error)
 
 
 def _first_outside(numpy: Any, values: Any, low: int, high: int) -> tuple[Any, Any]:
@@ -104,9 +111,6 @@ def _error(
     return complaint(int(value), tuple(int(i) for i in where))
 
 
-def _keep(error: TesseraError | None) -> None:
-    if error is None:
-        return
-    if not _found:
-        raise error
-    _found[-1].append(error)
+def _report_any(error: TesseraError | None) -> None:
+    if error is not None:
+        report(error)

@@ -22,6 +22,7 @@ source_info_util.register_exclusion(str(Path(__file__).parents[1]))
 
 jet_rules: dict[Any, Any] = _jet.jet_rules
 JetTrace: Any = _jet.JetTrace
+ZERO_SERIES: Any = _jet.zero_series
 
 
 # A traced function: `jaxpr`, `consts` and `out_avals`. JAX is folding the class into Jaxpr, so its name and
@@ -44,7 +45,7 @@ _config: Any = jax.config
 
 def has_no_series(trace: Any, x: Any) -> bool:
     """Returns whether a value does not vary in a trace of Taylor mode."""
-    return trace.to_primal_terms_pair(x)[1] is _jet.zero_series
+    return trace.to_primal_terms_pair(x)[1] is ZERO_SERIES
 
 
 def x64_is_on() -> bool:
@@ -60,6 +61,18 @@ def jit_is_off() -> bool:
 def varying_axes(x: Any) -> frozenset[str]:
     """Returns the manual mesh axes over which a value varies (empty outside `shard_map`)."""
     return frozenset(jax.typeof(x).mat.varying)
+
+
+def type_of_part(x: Any, shape: Sequence[int]) -> jax.ShapeDtypeStruct:
+    """Returns the type of a part of an array, which varies over the same manual mesh axes as the whole."""
+    whole = jax.typeof(x)
+    if not whole.mat.varying:
+        return jax.ShapeDtypeStruct(tuple(shape), x.dtype)
+    # A type that varies must name the mesh.
+    sharding = jax.sharding.NamedSharding(whole.sharding.mesh, jax.P(*[None] * len(shape)))
+    return jax.ShapeDtypeStruct(
+        tuple(shape), x.dtype, sharding=sharding, manual_axis_type=whole.mat
+    )
 
 
 def manual_axes() -> tuple[str, ...]:

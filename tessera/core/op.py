@@ -166,6 +166,7 @@ class Op(Generic[P, R]):
         self._saves: tuple[Term, ...] = ()
         self._jvp: Callable[..., Any] | None = None
         self._vjp: Callable[..., Any] | None = None
+        self._taylor: Callable[..., Any] | None = None
         self._primitive = make_primitive(
             name, self._flat_reference, self._signature, choose=self._choose_output
         )
@@ -248,6 +249,16 @@ class Op(Generic[P, R]):
         self._jvp = function
         compat.jet_rules[self._primitive] = taylor_from(self._written_tangent, self._primitive.bind)
         EXPANSIONS.pop(self._primitive)  # whoever looked inside would miss the tangent map
+        return function
+
+    def def_taylor(self, function: F) -> F:
+        """Sets the Taylor rule: `(operands, series, **statics) -> (out, series of out)`.
+
+        A series has the Taylor coefficients of an operand from the first order on, and is None where the
+        operand does not vary. Without a rule Taylor mode goes through the reference.
+        """
+        self._taylor = function
+        compat.jet_rules[self._primitive] = self._taylor_rule
         return function
 
     def def_algorithm(
@@ -615,6 +626,15 @@ class Op(Generic[P, R]):
         outs = self._primitive.bind(*primals, **params)
         known = [None if type(t) is ad.Zero else t for t in tangents]
         return outs, self._written_tangent(primals, known, **params)
+
+    def _taylor_rule(
+        self, primals: Sequence[Any], series: Sequence[Any], *, fixed: Any, **params: Any
+    ) -> tuple[list[Any], list[Any]]:
+        assert self._taylor is not None
+        present, statics = params["present"], {k: params[k] for k in self.statics}
+        moving = [None if f else terms for f, terms in zip(fixed, series, strict=True)]
+        out, terms = self._taylor(_fill(present, primals), _fill(present, moving), **statics)
+        return [out], [terms]
 
     def _written_tangent(
         self, primals: Sequence[Any], tangents: Sequence[Any], **params: Any

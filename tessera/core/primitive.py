@@ -18,10 +18,13 @@ from jax.extend.core import Primitive
 from jax.interpreters import batching, mlir
 
 from tessera.core import compat
+from tessera.core import taylor as taylor_rules
 from tessera.core.dims import Signature
 
 PREFIX = "tessera."  # begins the name of every primitive made here
 CACHED = 4096  # static argument combinations kept per cache; a sweep over more compiles again
+
+taylor_rules.register()
 
 # A flat function: arrays in, a list of arrays out, static parameters as keywords.
 Flat = Callable[..., list[jax.Array]]
@@ -41,7 +44,9 @@ class _Primitive(Primitive):
     """
 
     def bind_with_trace(self, trace: Any, args: Any, *rest: Any) -> Any:
-        bind: Any = super().bind_with_trace  # the last argument are the parameters, in every version
+        bind: Any = (
+            super().bind_with_trace
+        )  # the last argument are the parameters, in every version
         if not isinstance(trace, compat.JetTrace):
             return bind(trace, args, *rest)
         fixed = tuple(compat.has_no_series(trace, x) for x in args)
@@ -97,7 +102,7 @@ def make_primitive(
     def taylor(
         primals: Sequence[Any], series: Sequence[Any], *, fixed: tuple[bool, ...], **params: Any
     ) -> Any:
-        moves = [_varies(x) and not f for x, f in zip(primals, fixed, strict=True)]
+        moves = [taylor_rules.varies(x) and not f for x, f in zip(primals, fixed, strict=True)]
 
         def of_moving(*moving: Any) -> list[jax.Array]:
             rest = iter(moving)
@@ -107,10 +112,16 @@ def make_primitive(
         picked = [(x, terms) for x, terms, m in zip(primals, series, moves, strict=True) if m]
         if not picked:  # only integers move
             outs = function(*primals, **params)
-            return outs, [[jnp.zeros_like(y)] * len(series[0]) for y in outs]
+            return outs, [compat.ZERO_SERIES] * len(outs)
         moving_series = tuple(terms for _, terms in picked)
         # Inside Taylor mode the terms are Taylor coefficients, without the factorials.
-        return jet(of_moving, tuple(x for x, _ in picked), moving_series, factorial_scaled=False)
+        outs, found = jet(
+            of_moving, tuple(x for x, _ in picked), moving_series, factorial_scaled=False
+        )
+        return outs, [
+            terms if taylor_rules.varies(y) else compat.ZERO_SERIES
+            for y, terms in zip(outs, found, strict=True)
+        ]
 
     EXPANSIONS[primitive] = function
     primitive.def_impl(evaluate)
@@ -119,10 +130,6 @@ def make_primitive(
     batching.primitive_batchers[primitive] = batch
     compat.jet_rules[primitive] = taylor
     return primitive
-
-
-def _varies(x: Any) -> bool:
-    return jnp.issubdtype(x.dtype, jnp.inexact)
 
 
 def taylor_from(tangent: Callable[..., Any], run: Callable[..., Any]) -> Callable[..., Any]:

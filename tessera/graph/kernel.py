@@ -21,10 +21,10 @@ from jax.core import Tracer
 
 from tessera import api
 from tessera.core.errors import Code, CompileError
+from tessera.core.notes import note
 from tessera.core.numerics import require_x64
 from tessera.graph.captured import WRAPPERS, Wrapper
 from tessera.graph.drawing import write
-from tessera.graph.notes import note
 from tessera.graph.outputs import Output, parameters_assigned_in
 from tessera.graph.recording import record
 
@@ -137,8 +137,9 @@ class Kernel:
         for name, value in outputs.items():
             if _is_template(value) and not abstract:
                 note(
+                    "graph",
                     f"kernel {self.__name__!r}: argument {name!r} is a plain array, which is only a "
-                    "template for shape and dtype and keeps its contents."
+                    "template for shape and dtype and keeps its contents.",
                 )
         return inputs, outputs
 

@@ -245,7 +245,9 @@ def _plan(main: Node | None, shape: Sequence[int], on: Device) -> configs.Plan:
     if family == "product":
         inner = _inner_size(main, types[0].shape)
         batch, saving = math.prod(shape[:-2]), len(main.results) > 1
-        return configs.product(rows, columns, inner, batch, each, on, saving=saving)
+        plan = configs.product(rows, columns, inner, batch, each, on, saving=saving)
+        hint = _hint(main, "tile_shape")
+        return plan if hint is None else configs.hinted_product(plan, hint, rows, columns, on)
     if family == "grouped":
         names = operands_of(main)
         groups, *_ = jax_type(names["w"]).shape
@@ -257,13 +259,15 @@ def _plan(main: Node | None, shape: Sequence[int], on: Device) -> configs.Plan:
         keys, depth, width = types[1].shape[-2], types[1].shape[-1], types[2].shape[-1]
         backward = main.short_name.endswith("_bwd")
         plan = configs.attention(rows, keys, depth, width, each, on, backward=backward)
-        return configs.hinted(plan, rows, keys, _hint(main, "block_q"), _hint(main, "block_k"), on)
+        return configs.hinted_attention(
+            plan, rows, keys, _hint(main, "block_q"), _hint(main, "block_k"), on
+        )
     summing = main.short_name.endswith("_bwd") and len(main.results) > 1
     batch, turned = math.prod(shape[:-2]), block_places(main)[0] == -1
     return configs.whole_rows(rows, columns, batch, on, summing=summing, turned=turned)
 
 
-def _hint(node: Node, name: str) -> int | None:
+def _hint(node: Node, name: str) -> Any:
     return None if node.equation is None else node.equation.params.get(name)
 
 

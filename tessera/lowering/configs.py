@@ -204,18 +204,29 @@ def attention(
     return Plan(tile, max(SMALLEST, _covering(keys, inner)), warps, stages)
 
 
-def hinted(
+def hinted_product(
+    plan: Plan, hint: tuple[int, int, int], rows: int, columns: int, on: Device
+) -> Plan:
+    """Returns a plan of a product with the blocks a call asks for, rounded up to what is legal there."""
+    *blocks, inner = hint
+    sizes = zip(blocks, (rows, columns), strict=True)
+    block_rows, block_columns = (_legal(block, size, on) for block, size in sizes)
+    return replace(plan, tile=(block_rows, block_columns), inner=_legal(inner, inner, on))
+
+
+def hinted_attention(
     plan: Plan, rows: int, keys: int, block_q: int | None, block_k: int | None, on: Device
 ) -> Plan:
     """Returns a plan of attention with the blocks a call asks for, on a GPU the next that are legal there."""
-
-    def legal(block: int, size: int) -> int:
-        block = min(block, size)
-        return max(SMALLEST, _covering(block, 1 << 62)) if on.platform in GPUS else block
-
     if block_q is not None:
-        plan = replace(plan, tile=(legal(block_q, rows), plan.tile[1]))
-    return plan if block_k is None else replace(plan, inner=legal(block_k, keys))
+        plan = replace(plan, tile=(_legal(block_q, rows, on), plan.tile[1]))
+    return plan if block_k is None else replace(plan, inner=_legal(block_k, keys, on))
+
+
+def _legal(block: int, size: int, on: Device) -> int:
+    """Returns a block no longer than its axis, on a GPU the power of two that holds it."""
+    block = min(block, size)
+    return max(SMALLEST, _covering(block, 1 << 62)) if on.platform in GPUS else block
 
 
 def elementwise(shape: Sequence[int], on: Device) -> Plan:

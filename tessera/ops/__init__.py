@@ -5,6 +5,7 @@ from tessera.autodiff import jvp as jvp
 from tessera.autodiff import value_and_grad as autodiff  # noqa: F401 - its name here
 from tessera.autodiff import vjp as vjp
 from tessera.core import op as _op
+from tessera.dist import all_reduce as all_reduce
 from tessera.ops import grad as _grad
 from tessera.ops.asin import acos as acos
 from tessera.ops.asin import asin as asin
@@ -58,6 +59,7 @@ from tessera.ops.elementwise import pow as pow  # noqa: A004 - its name
 from tessera.ops.elementwise import sqrt as sqrt
 from tessera.ops.elementwise import square as square
 from tessera.ops.elementwise import sub as sub
+from tessera.ops.embedding import embedding as embedding
 from tessera.ops.factorized_matmul import factorized_matmul as factorized_matmul
 from tessera.ops.feed_forward import ffn as ffn
 from tessera.ops.feed_forward import fused_mlp as fused_mlp
@@ -68,6 +70,7 @@ from tessera.ops.fft import ifft as ifft
 from tessera.ops.fft import irfft as irfft
 from tessera.ops.fft import rfft as rfft
 from tessera.ops.flash_attention import flash_attention as flash_attention
+from tessera.ops.flash_attention_fp8 import flash_attention_fp8 as flash_attention_fp8
 from tessera.ops.gather import gather as gather
 from tessera.ops.gelu import gelu as gelu
 from tessera.ops.gemm import batched_gemm as batched_gemm
@@ -82,11 +85,13 @@ from tessera.ops.kvcache import kvcache_init as kvcache_init
 from tessera.ops.kvcache import kvcache_read as kvcache_read
 from tessera.ops.kvcache import kvcache_update as kvcache_update
 from tessera.ops.layernorm import layernorm as layernorm
+from tessera.ops.linear import linear as linear
 from tessera.ops.logic import logic_and as logic_and
 from tessera.ops.logic import logic_not as logic_not
 from tessera.ops.logic import logic_or as logic_or
 from tessera.ops.logic import logic_xor as logic_xor
 from tessera.ops.matmul import matmul as matmul
+from tessera.ops.mlp import mlp as mlp
 from tessera.ops.moe import Route as Route
 from tessera.ops.moe import aux_loss as aux_loss
 from tessera.ops.moe import moe as moe
@@ -153,6 +158,8 @@ from tessera.ops.tensor import tensor as tensor
 from tessera.ops.threshold import threshold as threshold
 from tessera.ops.tile_kernel import tile_kernel as tile_kernel
 from tessera.ops.topk import topk as topk
+from tessera.ops.transformer import transformer as transformer
+from tessera.ops.transformer import transformer_block as transformer_block
 from tessera.ops.wavelet import iwavelet as iwavelet
 from tessera.ops.wavelet import wavelet as wavelet
 from tessera.pde.coordinates import coordinates as coordinates
@@ -166,14 +173,29 @@ sum, sine = reduce_sum, sin  # noqa: A001
 _op.set_tile_programs(_kernels.tile_program)
 _grad.set_quotient(_quotient)
 
-# What is written with threads elsewhere, and the call on blocks that does it here.
+_ATOMICS = "tile.reduce in a program of op.tile_kernel, or op.segment_reduce"
+_BLOCK_LANGUAGE = "op.tile_kernel: a program over blocks, which Triton compiles to PTX"
+_LAYOUT = "nothing: XLA owns how an array lies in memory; op.pack makes tiles"
+_PARAMETERS = "the parameters of a function decorated with @graph.module"
+
+# What is written with threads elsewhere, and the call on blocks that does it here; and other names for what
+# has no meaning here.
 _NOT_OFFERED = {
-    "atomic_add": "tile.reduce in a program of op.tile_kernel",
+    "align": _LAYOUT,
+    "atomic_add": _ATOMICS,
+    "atomic_cas": _ATOMICS,
+    "atomic_max": _ATOMICS,
+    "atomic_min": _ATOMICS,
     "barrier": "nothing: the blocks of a tile program are in order",
     "cp_async": "tile.load, with stages= of tile.fori_loop",
+    "dataset": _PARAMETERS,
+    "fence": "nothing: the blocks of a tile program are in order",
+    "inline_ptx": _BLOCK_LANGUAGE,
     "mma_sync": "tile.dot in a program of op.tile_kernel",
+    "placeholder": _PARAMETERS,
     "prefetch": "tile.fori_loop(..., stages=3)",
     "shared": "tile.load: blocks stand where their use wants them",
+    "swizzle": _LAYOUT,
     "thread_id": "tile.grid in a program of op.tile_kernel",
     "tile_range": "tile.block(i, size), or tile.range_n(start, size)",
 }

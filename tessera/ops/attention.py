@@ -4,16 +4,17 @@
 `performer_attention`.
 """
 
+from functools import partial, reduce
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 
 from tessera.core import numerics
+from tessera.core.attention_call import per_head, read_call, require_arrays
 from tessera.core.errors import Code, CompileError
 from tessera.core.op import registered_op
 from tessera.core.operands import as_integer, to_array
-from tessera.core.score_tiles import in_reach
 
 Triple = tuple[jax.Array, jax.Array, jax.Array]
 KERNELS = ("relu", "elu")
@@ -60,21 +61,11 @@ def split_heads(qkv: Any, num_heads: int, head_dim: int) -> Triple:
     return q, k, v
 
 
-def scaled_dot_product_attention(
-    q: Any,
-    k: Any,
-    v: Any,
-    *,
-    causal: bool = False,
-    mask: Any = None,
-    window: int | None = None,
-    sinks: Any = None,
-    scale: float | None = None,
-) -> jax.Array:
+def scaled_dot_product_attention(q: Any = None, k: Any = None, v: Any = None, **words: Any) -> Any:
     """Returns `op.flash_attention`, computed by its formula with the whole score matrix.
 
-    Arguments, result and errors are those of `op.flash_attention`: q (B, H, Lq, D), k (B, G, Lk, D) and v
-    (B, G, Lk, E), or all without heads; a query that sees nothing gets zeros.
+    Arguments, keywords, result and errors are those of `op.flash_attention`: q (B, H, Lq, D), k (B, G, Lk, D)
+    and v (B, G, Lk, E), or all without heads; a query that sees nothing gets zeros.
 
     >>> import jax.numpy as jnp
     >>> x = jnp.array([[[1.0, 0.0], [0.0, 1.0]]])
@@ -82,34 +73,22 @@ def scaled_dot_product_attention(
     Array([[[1.  , 0.  ],
             [0.33, 0.67]]], dtype=float32)
     """
-    words = {"causal": causal, "mask": mask, "window": window, "sinks": sinks, "scale": scale}
-    flash = registered_op("flash_attention")
     # Traced for its checks alone; what it computes is not used.
-    out = jax.eval_shape(lambda *qkv: flash(*qkv, **words), q, k, v)
-    arrays = [jnp.asarray(x) for x in (q, k, v)]
-    without_heads = arrays[0].ndim == 3
-    if without_heads:
-        arrays = [jnp.expand_dims(x, 1) for x in arrays]
-        mask = jnp.expand_dims(mask, -3) if mask is not None and jnp.ndim(mask) == 3 else mask
-    wide = numerics.accumulator(out.dtype)
-    query, key, value = (x.astype(wide) for x in arrays)
-    share = query.shape[1] // key.shape[1]
-    key, value = (jnp.repeat(x, share, axis=1) for x in (key, value))
-    by = max(query.shape[-1], 1) ** -0.5 if scale is None else scale
-    scores = jnp.einsum("bhid,bhjd->bhij", by * query, key)
-    rows, columns = scores.shape[-2:]
-    back = jnp.arange(columns - rows, columns)[:, None] - jnp.arange(columns)[None, :]
-    visible = jnp.broadcast_to(in_reach(back, causal, window), scores.shape)
-    if mask is not None:
-        visible = visible & jnp.broadcast_to(mask, scores.shape)
-    weights = _weights(scores, visible, sinks)
-    result = jnp.einsum("bhij,bhje->bhie", weights, value).astype(out.dtype)
-    return jnp.squeeze(result, 1) if without_heads else result
+    jax.eval_shape(lambda *qkv: registered_op("flash_attention")(*qkv, **words), q, k, v)
+    call = read_call("flash_attention", q, k, v, **words)
+    operands = call.q, call.k, call.v
+    dtype = reduce(numerics.wider, [x.dtype for x in operands])
+    query, key, value = (x.astype(numerics.accumulator(dtype)) for x in operands)
+    product = partial(jnp.einsum, precision=call.products)
+    scores = product("bgrid,bgjd->bgrij", call.scale * query, key)
+    weights = _weights(scores, call.visible(), call.sinks)
+    return call.result(product("bgrij,bgje->bgrie", weights, value).astype(dtype))
 
 
-def _weights(scores: jax.Array, visible: jax.Array, sinks: Any) -> jax.Array:
+def _weights(scores: jax.Array, visible: jax.Array | None, sinks: jax.Array | None) -> jax.Array:
     low = jnp.finfo(scores.dtype).min / 2
-    sink = None if sinks is None else jnp.asarray(sinks).astype(scores.dtype).reshape(1, -1, 1, 1)
+    visible = jnp.broadcast_to(True if visible is None else visible, scores.shape)
+    sink = None if sinks is None else per_head(sinks, scores)
     top = jnp.max(jnp.where(visible, scores, low), axis=-1, keepdims=True, initial=low)
     top = jax.lax.stop_gradient(top if sink is None else jnp.maximum(top, sink))  # it cancels
     weights = jnp.where(visible, jnp.exp(jnp.where(visible, scores - top, 0)), 0)
@@ -118,7 +97,7 @@ def _weights(scores: jax.Array, visible: jax.Array, sinks: Any) -> jax.Array:
     return weights / jnp.where(total == 0, 1, total)
 
 
-def multi_query_attention(q: Any, k: Any, v: Any, **words: Any) -> jax.Array:
+def multi_query_attention(q: Any = None, k: Any = None, v: Any = None, **words: Any) -> Any:
     """Returns attention of many query heads to one key head, by `op.flash_attention`.
 
     `q` is (B, H, Lq, D); `k` and `v` are (B, Lk, D), shared by all heads. Keywords are those of
@@ -129,6 +108,7 @@ def multi_query_attention(q: Any, k: Any, v: Any, **words: Any) -> jax.Array:
     (1, 4, 2, 8)
     """
     name = "multi_query_attention"
+    require_arrays(name, q, k, v, words.get("num_heads"))
     query, key, value = (to_array(name, word, x) for word, x in zip("qkv", (q, k, v), strict=True))
     if (query.ndim, key.ndim, value.ndim) != (4, 3, 3):
         raise _mismatch(
@@ -175,7 +155,11 @@ def performer_attention(q: Any, k: Any, v: Any, *, kernel: str = "relu") -> jax.
 
 
 def _positive(kernel: str) -> Any:
-    return (lambda x: jax.nn.relu(x) + 1e-3) if kernel == "relu" else (lambda x: jax.nn.elu(x) + 1)
+    return (
+        (lambda x: registered_op("relu")(x) + 1e-3)
+        if kernel == "relu"
+        else (lambda x: jax.nn.elu(x) + 1)
+    )
 
 
 def _thirds(name: str, x: jax.Array) -> Triple:

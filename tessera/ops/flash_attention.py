@@ -21,10 +21,11 @@ import numpy as np
 from jax import lax
 
 from tessera.core import numerics
-from tessera.core.errors import Code, CompileError
+from tessera.core.attention_call import per_head, read_call, visible_scores
+from tessera.core.kvcache import KVCache
 from tessera.core.op import Residuals, Sample, define_op
-from tessera.core.operands import as_integer, as_number, share_varying_axes, to_array
-from tessera.core.score_tiles import cut_scores, in_reach
+from tessera.core.operands import share_varying_axes
+from tessera.core.score_tiles import cut_scores
 
 SMALLEST_SCORES = 2**17  # per head: below it tiles gain nothing over the whole
 
@@ -49,6 +50,7 @@ def flash_attention(
     scale: float = 1.0,
     block_q: int | None = None,
     block_k: int | None = None,
+    precision: str | None = None,
 ) -> Array:
     """Returns softmax(scale q k^T) v over the keys each query may see.
 
@@ -62,9 +64,18 @@ def flash_attention(
     (B, H, Lq, Lk), is True where a query may see a key. `sinks` (H,) are logits that join each softmax sum
     and carry no value. A query that sees nothing gets zeros. `scale` defaults to 1 / sqrt(D).
 
+    `cache`, a `KVCache`, makes the result `(out, new_cache)`, as in decoding: k and v are the keys and values
+    of the next positions of its `layer`, are appended, and each query sees what the cache holds up to its own
+    position (`causal` changes nothing). The steps together are causal attention of the whole sequence, with
+    the window if there is one; a ring has one of `max_len` unless a shorter is given. `mask` then is over
+    the `max_len` positions of an append cache.
+
     `block_q` and `block_k` are the tile sizes, hints like `block_d` (which no formulation here splits), also
-    given as `params={...}`. Raises `E_SHAPE_MISMATCH` if shapes do not fit, `E_GRAPH_INVALID` for a value out
-    of range or a parameter given twice.
+    given as `params={...}`. `precision` is the dtype q, k and v are computed in: bf16, fp16, fp32, fp64 or
+    tf32 (see `op.matmul`). Sums have a fixed order, so `deterministic`, a bool or a dict, changes nothing.
+
+    Raises `E_SHAPE_MISMATCH` if shapes do not fit, `E_GRAPH_INVALID` for a value out of range, a parameter
+    given twice and the factory form (`num_heads`), and `E_ILLEGAL_ADDRESS` as `op.kvcache_update`.
 
     >>> import jax.numpy as jnp
     >>> x = jnp.array([[[1.0, 0.0], [0.0, 1.0]]])
@@ -83,6 +94,7 @@ def flash_attention(
         scale=scale,
         block_q=block_q,
         block_k=block_k,
+        precision=precision,
     )[0]
 
 
@@ -94,26 +106,30 @@ def _forward(
     mask: Array | None,
     sinks: Array | None,
     *,
+    causal: bool,
+    window: int | None,
     scale: float,
-    **statics: Any,
+    precision: str | None = None,
+    **_blocks: int | None,
 ) -> tuple[Array, Array]:
     dtype = numerics.accumulator(q.dtype)
-    scores = jnp.einsum("...grid,...gjd->...grij", scale * q.astype(dtype), k.astype(dtype))
-    visible = _visible(q, k, mask, **statics)
+    product = partial(jnp.einsum, precision=precision)
+    scores = product("...grid,...gjd->...grij", scale * q.astype(dtype), k.astype(dtype))
+    visible = visible_scores(q, k, mask, causal=causal, window=window)
     if visible is not None:
         scores = jnp.where(visible, scores, _hidden(dtype))
     top = jnp.max(scores, axis=-1, keepdims=True, initial=_hidden(dtype))
     if sinks is not None:
-        top = jnp.maximum(top, _per_head(sinks, top))
+        top = jnp.maximum(top, per_head(sinks, top))
     top = lax.stop_gradient(top)  # it cancels
     weights = jnp.exp(scores - top)
     if visible is not None:
         weights = jnp.where(visible, weights, 0)
     total = jnp.sum(weights, axis=-1, keepdims=True)
     if sinks is not None:
-        total = total + jnp.exp(_per_head(sinks, top) - top)
+        total = total + jnp.exp(per_head(sinks, top) - top)
     total = jnp.where(total == 0, 1, total)
-    out = jnp.einsum("...grij,...gje->...grie", weights, v.astype(dtype)) / total
+    out = product("...grij,...gje->...grie", weights, v.astype(dtype)) / total
     return out.astype(q.dtype), jnp.squeeze(top + jnp.log(total), -1)
 
 
@@ -145,6 +161,7 @@ def flash_attention_bwd(
     scale: float = 1.0,
     block_q: int | None = None,
     block_k: int | None = None,
+    precision: str | None = None,
 ) -> Gradients:
     """Returns the gradients of flash_attention for q, k, v and, per batch entry, sinks (None where absent).
 
@@ -160,19 +177,20 @@ def flash_attention_bwd(
     dtype = numerics.accumulator(q.dtype)
     queries, keys, values, dy = (x.astype(dtype) for x in (q, k, v, ct))
     logsumexp = logsumexp.astype(dtype)
-    scores = jnp.einsum("...grid,...gjd->...grij", scale * queries, keys)
-    visible = _visible(q, k, mask, causal=causal, window=window, block_q=block_q, block_k=block_k)
+    product = partial(jnp.einsum, precision=precision)
+    scores = product("...grid,...gjd->...grij", scale * queries, keys)
+    visible = visible_scores(q, k, mask, causal=causal, window=window)
     if visible is not None:
         scores = jnp.where(visible, scores, _hidden(dtype))
     weights = jnp.exp(scores - jnp.expand_dims(logsumexp, -1))
     if visible is not None:
         weights = jnp.where(visible, weights, 0)
     delta = jnp.sum(dy * out.astype(dtype), axis=-1)
-    dweights = jnp.einsum("...grie,...gje->...grij", dy, values)
+    dweights = product("...grie,...gje->...grij", dy, values)
     dscores = scale * weights * (dweights - jnp.expand_dims(delta, -1))
-    dq = jnp.einsum("...grij,...gjd->...grid", dscores, keys)
-    dk = jnp.einsum("...grij,...grid->...gjd", dscores, queries)
-    dv = jnp.einsum("...grij,...grie->...gje", weights, dy)
+    dq = product("...grij,...gjd->...grid", dscores, keys)
+    dk = product("...grij,...grid->...gjd", dscores, queries)
+    dv = product("...grij,...grie->...gje", weights, dy)
     return (
         dq.astype(q.dtype),
         dk.astype(k.dtype),
@@ -188,29 +206,9 @@ def _dsinks(sinks: Array | None, logsumexp: Array, delta: Array) -> Array | None
     return -jnp.sum(jnp.exp(heads - logsumexp) * delta, axis=-1).astype(sinks.dtype)
 
 
-def _visible(
-    q: Array, k: Array, mask: Array | None, *, causal: bool, window: int | None, **_blocks: Any
-) -> Array | None:
-    """Returns which scores (..., g, r, i, j) count, or None if all do; broadcastable, of the scores' rank."""
-    rows, columns = q.shape[-2], k.shape[-2]
-    visible = None
-    if causal or window is not None:
-        position = lax.broadcasted_iota(jnp.int32, (rows, columns), 0) + (columns - rows)
-        back = position - lax.broadcasted_iota(jnp.int32, (rows, columns), 1)
-        visible = in_reach(back, causal, window).reshape((1,) * (q.ndim - 2) + (rows, columns))
-    if mask is None:
-        return visible
-    return mask if visible is None else mask & visible
-
-
 def _hidden(dtype: Any) -> Any:
     """A score below any real one that stays finite when another is subtracted from it."""
     return np.asarray(-0.7 * float(jnp.finfo(dtype).max), dtype)
-
-
-def _per_head(sinks: Array, like: Array) -> Array:
-    """Returns sinks (g, r) aligned with an array (..., g, r, i, 1)."""
-    return sinks.astype(like.dtype).reshape((1,) * (like.ndim - 4) + (*sinks.shape, 1, 1))
 
 
 # -- the public call -----------------------------------------------------------------------------------
@@ -218,9 +216,9 @@ def _per_head(sinks: Array, like: Array) -> Array:
 
 @flash_attention.def_call
 def flash_attention(
-    q: Array,
-    k: Array,
-    v: Array,
+    q: Array | None = None,
+    k: Array | None = None,
+    v: Array | None = None,
     *,
     causal: bool = False,
     mask: Array | None = None,
@@ -231,97 +229,48 @@ def flash_attention(
     block_k: int | None = None,
     block_d: int | None = None,
     params: Mapping[str, int] | None = None,
+    precision: Any = None,
     accumulate: str = "fp32",
-) -> Array:
-    if accumulate != "fp32":
-        raise _invalid(
-            f"accumulate={accumulate!r} is unknown", "fp32, which is fp64 for fp64 operands"
-        )
-    blocks = _block_hints(
-        {"block_q": block_q, "block_k": block_k, "block_d": block_d}, params or {}
-    )
-    window = None if window is None else as_integer("flash_attention", "window", window)
-    if window is not None and window < 1:
-        raise _invalid(f"window={window} hides every key", "window >= 1, or None for no window")
-    arrays = [to_array("flash_attention", name, x) for name, x in (("q", q), ("k", k), ("v", v))]
-    ranks = [x.ndim for x in arrays]
-    if ranks not in ([3, 3, 3], [4, 4, 4]):
-        raise _mismatch(f"q, k, v have ranks {ranks}", "all (B, L, D) or all (B, H, L, D)")
-    if ranks == [3, 3, 3]:
-        arrays = [jnp.expand_dims(x, 1) for x in arrays]
-        if mask is not None:
-            mask = to_array("flash_attention", "mask", mask)
-            mask = jnp.expand_dims(mask, -3) if mask.ndim == 3 else mask
-    heads, groups = arrays[0].shape[1], arrays[1].shape[1]
-    if groups == 0 or heads % groups:
-        raise _mismatch(
-            f"q has {heads} heads and k has {groups}", "key heads must divide query heads"
-        )
-    batch, _, rows, depth = arrays[0].shape
-    grouped = arrays[0].reshape(batch, groups, heads // groups, rows, depth)
-    out = flash_attention.bind(
-        grouped,
-        *arrays[1:],
-        None if mask is None else _grouped_mask(mask, grouped.shape[:4], arrays[1].shape[2]),
-        None if sinks is None else _grouped_sinks(sinks, groups, heads),
-        causal=bool(causal),
+    cache: KVCache | None = None,
+    layer: int = 0,
+    deterministic: bool | Mapping[str, Any] | None = None,
+    num_heads: int | None = None,
+) -> Any:
+    call = read_call(
+        "flash_attention",
+        q,
+        k,
+        v,
+        causal=causal,
+        mask=mask,
         window=window,
-        scale=max(depth, 1) ** -0.5
-        if scale is None
-        else as_number("flash_attention", "scale", scale),
-        block_q=blocks["block_q"],
-        block_k=blocks["block_k"],
+        sinks=sinks,
+        scale=scale,
+        block_q=block_q,
+        block_k=block_k,
+        block_d=block_d,
+        params=params,
+        precision=precision,
+        accumulate=accumulate,
+        cache=cache,
+        layer=layer,
+        deterministic=deterministic,
+        num_heads=num_heads,
     )
-    out = out.reshape(batch, heads, rows, out.shape[-1])
-    return jnp.squeeze(out, 1) if ranks == [3, 3, 3] else out
-
-
-def _block_hints(
-    direct: Mapping[str, int | None], params: Mapping[str, int]
-) -> dict[str, int | None]:
-    for name, value in params.items():
-        if name not in direct:
-            raise _invalid(f"params has an unknown key {name!r}", f"one of {', '.join(direct)}")
-        if direct[name] is not None:
-            raise _invalid(
-                f"{name} is given as {direct[name]} and in params as {value}", "give it once"
-            )
-    blocks = {
-        name: None if value is None else as_integer("flash_attention", name, value)
-        for name, value in {**direct, **params}.items()
-    }
-    for name, value in blocks.items():
-        if value is not None and value < 1:
-            raise _invalid(f"{name} is {value}", f"{name} >= 1")
-    return blocks
-
-
-def _grouped_mask(mask: Array, shape: tuple[int, ...], columns: int) -> Array:
-    """Returns a mask broadcastable to (B, H, Lq, Lk) as (B, g or 1, r or 1, Lq or 1, Lk or 1)."""
-    batch, groups, shared, rows = shape
-    array = to_array("flash_attention", "mask", mask)
-    full = (batch, groups * shared, rows, columns)
-    sizes = [1] * (4 - array.ndim) + list(array.shape)
-    if len(sizes) > 4 or any(n not in (1, m) for n, m in zip(sizes, full, strict=True)):
-        raise _mismatch(f"mask has shape {array.shape}", f"a shape that broadcasts to {full}")
-    outer, heads, *inner = sizes
-    array = array.reshape(outer, *((1, 1) if heads == 1 else (groups, shared)), *inner)
-    return jnp.broadcast_to(array, (batch, *array.shape[1:]))
-
-
-def _grouped_sinks(sinks: Array, groups: int, heads: int) -> Array:
-    array = to_array("flash_attention", "sinks", sinks)
-    if array.shape != (heads,):
-        raise _mismatch(f"sinks has shape {array.shape}", f"one logit per query head, ({heads},)")
-    return array.reshape(groups, heads // groups)
-
-
-def _invalid(problem: str, fix: str) -> CompileError:
-    return CompileError(Code.E_GRAPH_INVALID, f"flash_attention: {problem}.", hints=fix)
-
-
-def _mismatch(problem: str, fix: str) -> CompileError:
-    return CompileError(Code.E_SHAPE_MISMATCH, f"flash_attention: {problem}.", hints=fix)
+    out = flash_attention.bind(
+        call.q,
+        call.k,
+        call.v,
+        call.mask,
+        call.sinks,
+        causal=call.causal,
+        window=call.window,
+        scale=call.scale,
+        block_q=call.blocks["block_q"],
+        block_k=call.blocks["block_k"],
+        precision=call.products,
+    )
+    return call.result(out)
 
 
 def _tile_pays_on_gpu(q: Array, *_others: Any, **_statics: Any) -> bool:
@@ -373,9 +322,11 @@ def _backward_tiles(
     ct: Array,
     *,
     scale: float,
+    precision: str | None,
     **statics: Any,
 ) -> Gradients:
     """Tiles have keys as rows, so that no product reads its left factor by columns, which is slow on CPU."""
+    del precision  # a CPU has one way to multiply
     dtype = numerics.accumulator(q.dtype)
     tiles = cut_scores(q, k, mask, **statics)
     logsumexp = logsumexp.astype(dtype)

@@ -45,7 +45,7 @@ def gemm(
     a, b = _operand("gemm", "A", A, transA), _operand("gemm", "B", B, transB)
     _require_fit("gemm", a, b)
     common = numerics.wider(a.dtype, b.dtype)
-    c = _matrices("gemm", "C", C) if reads_c else None
+    c = _array("gemm", "C", C) if reads_c else None
     if c is not None:
         common = numerics.wider(common, c.dtype)
     wide = numerics.accumulator(common)
@@ -93,14 +93,20 @@ def _operand(op: str, name: str, x: Any, transposed: bool) -> jax.Array:
 
 
 def _matrices(op: str, name: str, x: Any) -> jax.Array:
-    if isinstance(x, list | tuple):
-        raise _invalid(
-            op, f"{name} is a {type(x).__name__} of arrays", "jnp.stack(...) makes it one array"
-        )
-    array = to_array(op, name, x)
+    array = _array(op, name, x)
     if array.ndim < 2:
         raise _mismatch(op, f"{name} has shape {array.shape}, not that of a matrix")
     return array
+
+
+def _array(op: str, name: str, x: Any) -> jax.Array:
+    if isinstance(x, list | tuple):
+        raise _invalid(
+            op,
+            f"{name} is a {type(x).__name__} of arrays",
+            "one array (..., m, k) for all matrices, as jnp.stack(...) makes it",
+        )
+    return to_array(op, name, x)
 
 
 def _require_fit(op: str, a: jax.Array, b: jax.Array) -> None:

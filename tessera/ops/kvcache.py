@@ -4,29 +4,15 @@ A cache is a pytree that each step takes and returns. Slot s of an append cache 
 ring holds the latest position p with p mod max_len = s.
 """
 
-from dataclasses import dataclass, field, replace
 from typing import Any
 
 import jax
 import jax.numpy as jnp
-from jax.core import Tracer
 
-from tessera.core import errors, numerics
+from tessera.core import kvcache, numerics
 from tessera.core.errors import Code, CompileError
-from tessera.core.operands import as_integer, to_array
-
-KINDS = ("append", "ring")
-
-
-@jax.tree_util.register_dataclass
-@dataclass(frozen=True)
-class KVCache:
-    """`k` and `v` (layers, batch, heads, max_len, dim), and the positions seen by each layer, `length`."""
-
-    k: jax.Array
-    v: jax.Array
-    length: jax.Array
-    kind: str = field(metadata={"static": True})
+from tessera.core.kvcache import KINDS, KVCache
+from tessera.core.operands import as_integer
 
 
 def kvcache_init(
@@ -48,56 +34,32 @@ def kvcache_init(
     (2, 1, 4, 16, 8)
     """
     if kind not in KINDS:
-        raise _invalid("kvcache_init", f"unknown kind {kind!r}; one of {', '.join(KINDS)}")
+        raise _invalid(f"unknown kind {kind!r}; one of {', '.join(KINDS)}")
     given = {"layers": layers, "batch": batch, "heads": heads, "max_len": max_len, "dim": dim}
     sizes = {name: as_integer("kvcache_init", name, size) for name, size in given.items()}
     small = next((name for name, size in sizes.items() if size < 1), None)
     if small is not None:
-        raise _invalid("kvcache_init", f"{small} is {sizes[small]}, not at least 1")
-    zeros = jnp.zeros(tuple(sizes.values()), numerics.dtype(dtype, "kvcache_init: dtype"))
-    return KVCache(zeros, zeros, jnp.zeros(sizes["layers"], jnp.int32), kind)
+        raise _invalid(f"{small} is {sizes[small]}, not at least 1")
+    word = numerics.dtype(dtype, "kvcache_init: dtype")
+    # Two arrays, so that a step can be given the memory of both.
+    k, v = (jnp.zeros(tuple(sizes.values()), word) for _ in range(2))
+    return KVCache(k, v, jnp.zeros(sizes["layers"], jnp.int32), kind)
 
 
 def kvcache_update(cache: KVCache, layer: int, k: Any, v: Any) -> KVCache:
     """Returns a cache with the keys and values of the next positions of a layer.
 
     `k` and `v` are (batch, heads, new positions, dim) and are cast to the dtype of the cache. Past the end of
-    an append cache a call with known values raises `E_ILLEGAL_ADDRESS`; under `jit` what does not fit is left
-    out. Raises `E_SHAPE_MISMATCH` if the arrays do not fit, `E_GRAPH_INVALID` for a layer there is not.
+    an append cache a call with known values raises `E_ILLEGAL_ADDRESS`, and so does one under `jit` with
+    `ts.checks` on; otherwise what does not fit is left out. Raises `E_SHAPE_MISMATCH` if the arrays do not
+    fit, `E_GRAPH_INVALID` for a layer there is not.
 
     >>> import jax.numpy as jnp
     >>> cache = kvcache_update(kvcache_init(1, 1, 1, batch=1, max_len=4), 0, *jnp.ones((2, 1, 1, 3, 1)))
     >>> cache.length.tolist(), cache.k.ravel().tolist()
     ([3], [1.0, 1.0, 1.0, 0.0])
     """
-    keys, values = to_array("kvcache_update", "k", k), to_array("kvcache_update", "v", v)
-    layers, batch, heads, size, dim = cache.k.shape
-    place = as_integer("kvcache_update", "layer", layer)
-    if not 0 <= place < layers:
-        raise _invalid("kvcache_update", f"layer is {place}, but there are {layers}")
-    new = keys.shape[2] if keys.ndim == 4 else 0
-    if keys.shape != (batch, heads, new, dim) or values.shape != keys.shape:
-        raise CompileError(
-            Code.E_SHAPE_MISMATCH,
-            f"kvcache_update: k {keys.shape} and v {values.shape} are not both ({batch}, {heads}, n, "
-            f"{dim}).",
-        )
-    start = cache.length[place]
-    if cache.kind == "append":
-        _require_room(start, new, size)
-    # Of more positions than a ring holds only the last ones stay.
-    first = max(new - size, 0) if cache.kind == "ring" else 0
-    slots = start + jnp.arange(first, new, dtype=jnp.int32)
-    slots = slots % size if cache.kind == "ring" else slots
-    changed = [
-        whole.at[place, :, :, slots].set(
-            jnp.moveaxis(part[:, :, first:], 2, 0).astype(whole.dtype),
-            mode="drop",
-            unique_indices=True,
-        )
-        for whole, part in ((cache.k, keys), (cache.v, values))
-    ]
-    return replace(cache, k=changed[0], v=changed[1], length=cache.length.at[place].add(new))
+    return kvcache.updated("kvcache_update", cache, layer, k, v)
 
 
 def kvcache_read(cache: KVCache, layer: int) -> tuple[jax.Array, jax.Array, jax.Array]:
@@ -111,27 +73,8 @@ def kvcache_read(cache: KVCache, layer: int) -> tuple[jax.Array, jax.Array, jax.
     >>> kvcache_read(kvcache_update(ring, 0, *jnp.ones((2, 1, 1, 4, 1))), 0)[2].tolist()
     [3, 1, 2]
     """
-    place = as_integer("kvcache_read", "layer", layer)
-    layers, size = cache.k.shape[0], cache.k.shape[3]
-    if not 0 <= place < layers:
-        raise _invalid("kvcache_read", f"layer is {place}, but there are {layers}")
-    length, slots = cache.length[place], jnp.arange(size, dtype=jnp.int32)
-    last = length - 1
-    positions = slots if cache.kind == "append" else last - (last - slots) % size
-    positions = jnp.where((positions >= 0) & (positions < length), positions, -1)
-    return cache.k[place], cache.v[place], positions
+    return kvcache.read("kvcache_read", cache, layer)
 
 
-def _require_room(start: jax.Array, new: int, size: int) -> None:
-    if isinstance(start, Tracer):
-        return
-    if int(start) + new > size:
-        raise errors.RuntimeError(
-            Code.E_ILLEGAL_ADDRESS,
-            f"kvcache_update: {new} positions after {int(start)} in a cache of {size}.",
-            hints='a larger max_len, or kind="ring" for attention with a window',
-        )
-
-
-def _invalid(name: str, problem: str) -> CompileError:
-    return CompileError(Code.E_GRAPH_INVALID, f"{name}: {problem}.")
+def _invalid(problem: str) -> CompileError:
+    return CompileError(Code.E_GRAPH_INVALID, f"kvcache_init: {problem}.")

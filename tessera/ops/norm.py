@@ -11,6 +11,7 @@ from tessera.core.errors import Code, CompileError
 from tessera.core.operands import as_axis, to_array
 
 MATRIX_NORMS = ("fro", "nuc", 1, -1, 2, -2, float("inf"), float("-inf"))
+KINKED = frozenset({1, -1, float("inf"), float("-inf")})  # made of |x| itself, not of its powers
 
 
 def norm(x: Any, p: Any = 2, axis: int | Sequence[int] | None = None) -> jax.Array:
@@ -19,8 +20,8 @@ def norm(x: Any, p: Any = 2, axis: int | Sequence[int] | None = None) -> jax.Arr
     `axis` is one axis, two, or None: then x is one vector of all its elements. For vectors p is a number
     (inf, -inf and 0, which counts, too): (sum |x|^p)^(1/p). For matrices it is 2, the largest singular
     value, "fro", "nuc", 1 or inf, or their smallest counterparts -2, -1, -inf. Sums are in at least fp32;
-    the result has the real dtype of x. Where all elements are 0 the gradient is 0. The norm of no elements
-    is 0.
+    the result has the real dtype of x. Where all elements are 0 the gradient is 0, and so it is for an
+    element that is 0 where p is 1 or infinite. The norm of no elements is 0.
 
     Raises `E_GRAPH_INVALID` for a p that is no norm, `E_SHAPE_MISMATCH` if there is no such axis.
 
@@ -42,6 +43,8 @@ def norm(x: Any, p: Any = 2, axis: int | Sequence[int] | None = None) -> jax.Arr
     wide = array.astype(numerics.accumulator(array.dtype))
     if any(wide.shape[i] == 0 for i in axes):
         return jnp.zeros([n for i, n in enumerate(wide.shape) if i not in axes], narrow)
+    if power in KINKED:
+        wide = jnp.where(wide == 0, 0, wide)  # JAX gives |x| the slope 1 at 0
     zero = jnp.all(wide == 0, axis=axes, keepdims=True)
     # Away from 0 before the norm: what a select discards must be finite for its gradient to be 0.
     safe = jnp.where(zero, jnp.ones((), wide.dtype), wide)

@@ -53,6 +53,12 @@ def speculative_step(
     if heat == 0:
         best = jnp.argmax(logits, axis=-1).astype(jnp.int32)
         return _joined(draft, best, draft == best[..., :-1])
+    if key is None:
+        raise CompileError(
+            Code.E_GRAPH_INVALID,
+            f"speculative_step: temperature is {heat} but there is no key.",
+            hints="key=jax.random.key(0) or key=0; temperature=0 is greedy and needs none",
+        )
     uniform_key, repair_key = jax.random.split(as_key(key))
     p = jax.nn.softmax(logits.astype(wide) / heat, axis=-1)
     q = q.astype(wide)

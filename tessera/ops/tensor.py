@@ -1,7 +1,5 @@
 """`op.tensor`: an array of a shape, or of data."""
 
-import logging
-import sys
 from typing import Any
 
 import jax
@@ -11,15 +9,12 @@ import numpy as np
 from tessera import dist
 from tessera.core import numerics
 from tessera.core.errors import Code, CompileError
+from tessera.core.notes import note
 from tessera.core.operands import as_integer, to_array
-
-logger = logging.getLogger("tessera.op")
 
 # They say what the axes mean or how they lie in memory, which is XLA's: nothing moves.
 LAYOUT_WORDS = ("row_major", "col_major", "nhwc", "nchw")
 SHARDED = "sharded"
-
-_told: set[tuple[str, int]] = set()
 
 
 def tensor(
@@ -44,10 +39,11 @@ def tensor(
     (0.0, 'bfloat16')
     """
     if requires_grad is not None:
-        _note("tensor: requires_grad has no effect; op.grad says what is differentiated.")
+        note("op", "tensor: requires_grad has no effect; op.grad says what is differentiated.")
     if isinstance(layout, str) and layout not in (*LAYOUT_WORDS, SHARDED):
         known = ", ".join([*LAYOUT_WORDS, SHARDED])
-        raise _invalid(f"unknown layout {layout!r}; one of {known}, or a dist.ShardSpec")
+        hint = "how an array lies in memory is XLA's choice; op.pack makes tiles"
+        raise _invalid(f"unknown layout {layout!r}; one of {known}, or a dist.ShardSpec", hint)
     if layout is None or layout in LAYOUT_WORDS:
         data = _data(shape_or_data, dtype)
         return data if device is None else jax.device_put(data, _device(device))
@@ -91,15 +87,6 @@ def _device(device: Any) -> Any:
     except (RuntimeError, ValueError, IndexError):
         known = ", ".join(f"{d.platform}:{d.id}" for d in jax.devices())
         raise _invalid(f"unknown device {device!r}", f"a jax.Device, or one of {known}") from None
-
-
-def _note(message: str) -> None:
-    """Logs a message once for each line of the user's code."""
-    frame = sys._getframe(2)
-    place = frame.f_code.co_filename, frame.f_lineno
-    if place not in _told:
-        _told.add(place)
-        logger.info("%s:%d: %s", *place, message)
 
 
 def _invalid(problem: str, hint: str = "") -> CompileError:

@@ -18,7 +18,7 @@ Function = Callable[..., jax.Array]
 
 def _op(name: str) -> Function:
     """Returns a Tessera op, which on a CPU may have a formulation faster than XLA's."""
-    return lambda x: registered_op(name).bind(x)
+    return lambda *operands: registered_op(name).bind(*operands)
 
 
 def _relu(x: jax.Array) -> jax.Array:
@@ -27,14 +27,14 @@ def _relu(x: jax.Array) -> jax.Array:
 
 # By name in the dialect; operands have one shape. `rem` has the sign of its first operand.
 FUNCTIONS: Mapping[str, Function] = {
-    "abs": lax.abs, "add": lax.add, "and": lax.bitwise_and, "atan2": lax.atan2, "ceil": lax.ceil,
+    "abs": lax.abs, "add": lax.add, "and": lax.bitwise_and, "atan2": _op("atan2"), "ceil": lax.ceil,
     "cos": _op("cos"), "div": lax.div, "eq": lax.eq, "erf": lax.erf, "exp": lax.exp,
     "exp2": lax.exp2, "expm1": lax.expm1,
     "floor": lax.floor, "ge": lax.ge, "gt": lax.gt, "le": lax.le, "log": lax.log, "log1p": lax.log1p,
     "logistic": lax.logistic, "lt": lax.lt, "max": lax.max, "min": lax.min, "mul": lax.mul,
     "ne": lax.ne, "neg": lax.neg, "not": lax.bitwise_not, "or": lax.bitwise_or, "pow": lax.pow,
     "relu": _relu, "rem": lax.rem, "rsqrt": lax.rsqrt, "sign": lax.sign, "sin": _op("sin"),
-    "sqrt": lax.sqrt, "square": lax.square, "sub": lax.sub, "tan": lax.tan, "tanh": lax.tanh,
+    "sqrt": lax.sqrt, "square": lax.square, "sub": lax.sub, "tan": _op("tan"), "tanh": lax.tanh,
     "where": lax.select,
 }  # fmt: skip
 

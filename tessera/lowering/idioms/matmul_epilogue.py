@@ -42,6 +42,7 @@ from tessera.lowering.rule import Context, Replacement, Rule
 MATMUL = OP_PREFIX + "matmul"
 SHARDED = "an operand is sharded over Explicit axes, across which the op's form would reshape"
 STAGES = ("bias", "activation", "residual")
+STATICS = ("accumulate", "out_dtype", "precision", "tile_shape")  # that a product keeps
 
 
 @dataclass(frozen=True)
@@ -192,7 +193,7 @@ def _raised_product(node: Node) -> Product | None:
     )
     assert rows is not None
     assert columns is not None
-    statics = (("accumulate", param(node, "accumulate")), ("out_dtype", param(node, "out_dtype")))
+    statics = tuple((name, param(node, name)) for name in STATICS)
     activation = param(node, "activation")
     if not jnp.issubdtype(dtype(node.results[0]), jnp.floating):
         return None

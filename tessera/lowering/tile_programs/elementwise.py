@@ -44,7 +44,7 @@ def elementwise(node: Node) -> Function | None:
     """Returns the function of blocks for a node, or None if there is none."""
     name = node.short_name
     if node.is_op:
-        return _activated if name in OPS else None
+        return _activated if name in OPS else _same if name in SAME_OPS else None
     if name in SAME:
         return _same
     return _of_floats if name in SAME_OF_FLOATS else FUNCTIONS.get(name)
@@ -212,3 +212,4 @@ ACTIVATIONS: Mapping[str, Activation] = {
     "tanh": _named("tanh"),
 }
 OPS = frozenset("cos gelu relu sigmoid silu sin tanh".split())
+SAME_OPS = frozenset(("atan2", "tan"))  # the dialect has a function of their name
