@@ -27,3 +27,12 @@ def x64() -> Iterator[None]:
     """Runs a test in 64-bit mode."""
     with jax.enable_x64(True):
         yield
+
+
+@pytest.fixture
+def compiled_quickly() -> Iterator[None]:
+    """Runs a test with most of XLA's optimisations off: for what a rule says, not for the code made of it."""
+    before = jax.config.read("jax_disable_most_optimizations")
+    jax.config.update("jax_disable_most_optimizations", True)
+    yield
+    jax.config.update("jax_disable_most_optimizations", before)

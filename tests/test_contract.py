@@ -79,6 +79,7 @@ CASES = [
 SMOOTH_CASES = [p for p in CASES if any(map(_smooth, p.values[0].operands()))]
 every_case = pytest.mark.parametrize("case", CASES)
 every_smooth_case = pytest.mark.parametrize("case", SMOOTH_CASES)
+quickly = pytest.mark.usefixtures("compiled_quickly")
 
 
 def close(actual: Any, expected: Any, *, dtype: Any = None, factor: float = 1.0) -> None:
@@ -160,6 +161,7 @@ def test_the_same_bits_come_twice(case):
 # -- derivatives --------------------------------------------------------------------------------------------
 
 
+@quickly
 @every_smooth_case
 def test_forward_mode_equals_the_reference(case, x64):
     smooth, along = case.split(case.operands(jnp.float64))
@@ -170,6 +172,7 @@ def test_forward_mode_equals_the_reference(case, x64):
     )
 
 
+@quickly
 @every_smooth_case
 def test_reverse_mode_equals_the_reference(case, x64):
     smooth, along = case.split(case.operands(jnp.float64))
@@ -180,6 +183,7 @@ def test_reverse_mode_equals_the_reference(case, x64):
     )
 
 
+@quickly
 @every_smooth_case
 def test_derivatives_equal_finite_differences(case, x64):
     smooth, along = case.split(case.operands(jnp.float64))
@@ -189,6 +193,7 @@ def test_derivatives_equal_finite_differences(case, x64):
     )
 
 
+@quickly
 @every_smooth_case
 def test_second_order_equals_the_reference_in_both_nestings(case, x64):
     smooth, along = case.split(case.operands(jnp.float64))
@@ -202,6 +207,7 @@ def test_second_order_equals_the_reference_in_both_nestings(case, x64):
         close(outer(inner(scalar(along(case.apply))))(*smooth), expected, factor=100)
 
 
+@quickly
 @every_smooth_case
 def test_taylor_mode_equals_nested_forward_mode_to_order_three(case, x64):
     smooth, along = case.split(case.operands(jnp.float64))
@@ -224,6 +230,7 @@ def test_taylor_mode_equals_nested_forward_mode_to_order_three(case, x64):
 # -- batching -----------------------------------------------------------------------------------------------
 
 
+@quickly
 @every_case
 def test_vmap_over_any_operands_equals_a_loop(case):
     operands = case.operands()
@@ -250,6 +257,7 @@ def test_vmap_over_any_operands_equals_a_loop(case):
         close(jax.vmap(case.apply, axes)(*stacked), expected, factor=10)
 
 
+@quickly
 @every_smooth_case
 def test_vmap_and_grad_commute(case):
     smooth, along = case.split(case.operands())
@@ -392,6 +400,7 @@ def _axes(case: Case) -> list[str]:
     return list(dict.fromkeys(named))
 
 
+@quickly
 @every_case
 @pytest.mark.parametrize("size", [0, pytest.param(1, marks=pytest.mark.slow)])
 def test_empty_and_single_axes_equal_the_reference_or_are_refused(case, size):

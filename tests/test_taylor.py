@@ -11,6 +11,8 @@ from jax.experimental.jet import jet
 from tessera import op
 from tessera.core.numerics import tolerance
 
+pytestmark = pytest.mark.usefixtures("compiled_quickly")
+
 KEYS = jax.random.split(jax.random.key(3), 8)
 X, W, B, R = (
     jax.random.normal(key, shape)

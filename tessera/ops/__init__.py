@@ -167,7 +167,9 @@ from tessera.pde.coordinates import coords as coords
 from tessera.runtime import kernels as _kernels
 
 # Second names.
+batchnorm, layer_norm, rms_norm = batch_norm, layernorm, rmsnorm
 max, mean, min, prod = reduce_max, reduce_mean, reduce_min, reduce_prod  # noqa: A001
+mixture_of_experts = moe_layer = moe
 sum, sine = reduce_sum, sin  # noqa: A001
 
 _op.set_tile_programs(_kernels.tile_program)
