@@ -369,3 +369,9 @@ def test_ops_take_a_field_as_its_values():
         lambda a: op.tanh(a),
     ):
         np.testing.assert_array_equal(call(u), call(values))
+
+
+def test_coordinates_of_several_dtypes_come_to_one():
+    with op.coordinates(x=jnp.ones(3, jnp.bfloat16), y=jnp.ones(3)) as both:
+        assert both.array.dtype == jnp.float32
+        assert both.array.shape == (3, 2)

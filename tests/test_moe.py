@@ -81,6 +81,14 @@ def test_gates_are_normalised_after_the_selection():
     assert op.topk(scores, 2, softmax=False)[1].tolist() == [9.0, 3.0]
 
 
+@pytest.mark.parametrize("dtype", [jnp.float32, jnp.bfloat16, jnp.float16])
+def test_infinities_stand_in_order_and_zeros_of_both_signs_are_equal(dtype):
+    least = jnp.finfo(dtype).min
+    row = jnp.array([-jnp.inf, least, jnp.nan, -0.0, 0.0, jnp.inf, -1.0, least], dtype)
+    assert op.topk(row, 8, softmax=False)[0].tolist() == [2, 5, 3, 4, 6, 1, 7, 0]
+    assert op.topk(row[:2], 1, softmax=False)[0].tolist() == [1]
+
+
 @pytest.mark.parametrize("k", [0, 5])
 def test_topk_needs_as_many_scores_as_it_chooses(k):
     with pytest.raises(CompileError, match=f"k is {k} but scores have shape") as caught:
@@ -499,7 +507,7 @@ def test_no_experts_give_zeros_and_a_warning():
         ),
         ({"drop_policy": "retry"}, Code.E_GRAPH_INVALID, "unknown drop_policy 'retry'"),
         ({"capacity": 0}, Code.E_GRAPH_INVALID, "capacity is 0, not at least 1"),
-        ({"mesh": object()}, Code.E_GRAPH_INVALID, "mesh= is not offered here"),
+        ({"mesh": object()}, Code.E_GRAPH_INVALID, "not a dist.Mesh"),
         ({"transport": {"type": "nvshmem"}}, Code.E_DRIVER, "no transport 'nvshmem'; one of auto"),
         ({"transport": {"type": "deepep"}}, Code.E_DRIVER, "no transport 'deepep'"),
         ({"transport": {"type": "multi_qp"}}, Code.E_DRIVER, "no transport 'multi_qp'"),
@@ -508,6 +516,8 @@ def test_no_experts_give_zeros_and_a_warning():
             Code.E_GRAPH_INVALID,
             "policy that permits fp8",
         ),
+        ({"transport": {"pack_dtype": "int8"}}, Code.E_GRAPH_INVALID, "unknown pack_dtype 'int8'"),
+        ({"deterministic": "yes"}, Code.E_GRAPH_INVALID, "deterministic is 'yes'"),
         ({"transport": "auto"}, Code.E_GRAPH_INVALID, "not a dict of type and pack_dtype"),
         ({"router": 3}, Code.E_GRAPH_INVALID, "router is a int"),
         ({"router": op.router(4), "k": 2}, Code.E_GRAPH_INVALID, "k belongs to a router given as"),
@@ -608,3 +618,9 @@ def test_bad_recursive_mixtures_are_refused(arguments, words, code, text):
     with pytest.raises(CompileError, match=text) as caught:
         op.recursive_mixture(*arguments, **words)(jnp.ones(3))
     assert caught.value.code is code
+
+
+def test_scores_may_be_integers():
+    route = op.router(3, k=1).choose(jnp.array([[0, 5, 2], [9, 0, 1]]))
+    assert route.index.ravel().tolist() == [1, 0]
+    assert route.gate.dtype == jnp.float32

@@ -9,12 +9,12 @@ from tessera.core.compat import is_key
 from tessera.core.errors import Code, CompileError
 
 
-def as_key(key: Any) -> jax.Array:
+def as_key(op: str, key: Any) -> jax.Array:
     """Returns the typed JAX key that a key (typed or raw uint32 of shape (2,)) or an int seed stands for.
 
     Raises `E_GRAPH_INVALID` for anything else, a missing key (None) included: there is no hidden state.
 
-    >>> bool((jax.random.key_data(as_key(3)) == jax.random.key_data(jax.random.key(3))).all())
+    >>> bool((jax.random.key_data(as_key("dropout", 3)) == jax.random.key_data(jax.random.key(3))).all())
     True
     """
     if isinstance(key, jax.Array):
@@ -22,18 +22,18 @@ def as_key(key: Any) -> jax.Array:
             return key
         if key.dtype.name == "uint32" and key.shape == (2,):
             return jax.random.wrap_key_data(key)
-        raise _bad(f"an array of {key.dtype.name} with shape {key.shape}")
+        raise _bad(op, f"an array of {key.dtype.name} with shape {key.shape}")
     if isinstance(key, bool):
-        raise _bad("a bool")
+        raise _bad(op, "a bool")
     try:
         return jax.random.key(operator.index(key))
     except TypeError:
-        raise _bad("missing" if key is None else f"of type {type(key).__name__}") from None
+        raise _bad(op, "missing" if key is None else f"of type {type(key).__name__}") from None
 
 
-def _bad(found: str) -> CompileError:
+def _bad(op: str, found: str) -> CompileError:
     return CompileError(
         Code.E_GRAPH_INVALID,
-        f"key is {found}; it must be a JAX key or an int seed.",
+        f"{op}: key is {found}; it must be a JAX key or an int seed.",
         hints="key=jax.random.key(0) or key=0",
     )

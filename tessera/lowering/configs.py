@@ -19,7 +19,7 @@ CPU_SUMMED_ROWS = 32  # of a block of an op that sums over all rows
 CPU_COLUMNS = (
     64  # of a block that CPUs take at once along its columns: what it is cut into is only text
 )
-CPU_GROUP_BLOCKS = (32, 256)  # the fewest and the most rows of a grouped product's block on CPU
+CPU_GROUP_BLOCKS = (32, 128)  # the fewest and the most rows of a grouped product's block on CPU
 SMALLEST = 16  # an axis of a block in a product on a GPU
 
 # Rows, columns, inner block, warps and stages of a product on a GPU, the largest block first.

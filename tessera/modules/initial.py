@@ -28,7 +28,7 @@ def draw_keys(op: str, key: Any, count: int) -> list[jax.Array]:
             f"{op}: there is no key; nothing is drawn from hidden state.",
             hints="key=jax.random.key(0) or key=0",
         )
-    return list(jax.random.split(as_key(key), count))
+    return list(jax.random.split(as_key(op, key), count))
 
 
 def as_float_dtype(op: str, dtype: Any) -> np.dtype:

@@ -5,7 +5,7 @@ from typing import Any, TypeVar
 
 import numpy as np
 
-from tessera.core.dims import Signature, parse_terms
+from tessera.core.dims import Signature, Term, parse_terms
 from tessera.core.errors import Code, CompileError
 
 T = TypeVar("T")
@@ -32,7 +32,7 @@ Wanted: n n. [E_SHAPE_MISMATCH]
     """
     arrays: list[Any] = list(x) if isinstance(x, list | tuple) else [x]
     wanted = spec if isinstance(spec, str) else _text(spec)
-    terms = parse_terms(wanted)
+    terms = _parsed(wanted)
     if len(terms) != len(arrays):
         raise CompileError(
             Code.E_GRAPH_INVALID,
@@ -54,7 +54,22 @@ Wanted: n n. [E_SHAPE_MISMATCH]
     return x
 
 
+def _parsed(wanted: str) -> tuple[Term, ...]:
+    try:
+        return parse_terms(wanted)
+    except CompileError as error:
+        raise CompileError(
+            error.code, f"assert_shape: {error.message}", hints=error.hints
+        ) from None
+
+
 def _text(spec: Sequence[int | str | None]) -> str:
     """Returns the text of a tuple of sizes; every None is a name of its own."""
+    if not isinstance(spec, list | tuple):
+        raise CompileError(
+            Code.E_GRAPH_INVALID,
+            f"assert_shape: the spec is a {type(spec).__name__}, neither text nor a tuple.",
+            hints='"n 3", or ("n", 3)',
+        )
     words = [f"_{i}" if size is None else str(size) for i, size in enumerate(spec)]
     return " ".join(words) or "()"

@@ -119,11 +119,9 @@ def _running(x: Any, op: str = INCLUSIVE, axis: int = 0) -> jax.Array:
 
 
 def _sum_dtype(dtype: Any) -> Any:
-    """Returns the dtype of a running sum: that of its terms, integers at least the default."""
-    if dtype == jnp.bool_:
-        return jnp.int32
+    """Returns the dtype of a running sum: that of its terms, integers and booleans at least the default."""
     bits = 64 if compat.x64_is_on() else 32
-    if jnp.dtype(dtype).kind not in "iu" or jnp.dtype(dtype).itemsize * 8 >= bits:
+    if jnp.dtype(dtype).kind not in "iub" or jnp.dtype(dtype).itemsize * 8 >= bits:
         return dtype
     return jnp.dtype(f"{'u' if jnp.dtype(dtype).kind == 'u' else ''}int{bits}")
 

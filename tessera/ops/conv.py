@@ -252,7 +252,10 @@ def _padded(name: str, padding: Any, space: int) -> Any:
     pairs = [p if isinstance(p, list | tuple) else (p, p) for p in padding]
     if any(len(p) != 2 for p in pairs):
         raise _invalid(name, f"padding is {padding!r}; an entry is a number or (before, after)")
-    return [tuple(as_integer(name, "padding", n) for n in p) for p in pairs]
+    found = [tuple(as_integer(name, "padding", n) for n in p) for p in pairs]
+    if any(n < 0 for pair in found for n in pair):
+        raise _invalid(name, f"padding is {padding!r}; slice x to drop its ends")
+    return found
 
 
 def _channels(name: str, bias: Any, like: jax.Array, layout: str) -> jax.Array:

@@ -41,5 +41,5 @@ def dropout(x: Any, p: float, *, key: Any = None) -> jax.Array:
         )
     if drop == 1:
         return jnp.zeros_like(array)
-    kept = jax.random.bernoulli(as_key(key), 1 - drop, array.shape)
+    kept = jax.random.bernoulli(as_key("dropout", key), 1 - drop, array.shape)
     return jnp.where(kept, array * (1 / (1 - drop)), 0).astype(array.dtype)

@@ -77,11 +77,15 @@ def _require_sizes(spec: str, terms: list[str], arrays: list[jax.Array]) -> None
 
 
 def _summed_within(terms: list[str], output: str | None) -> bool:
-    """Returns whether a sum involves one operand alone: a label of no other operand and not of the result."""
+    """Returns whether a sum or a diagonal involves one operand alone.
+
+    That is a label of no other operand and not of the result, or one that an operand has twice.
+    """
     count = Counter(label for term in terms for label in term if label != ".")
     in_result = output if output is not None else [s for s, n in count.items() if n == 1]
     lonely = (set(t) - set("".join(terms[:i] + terms[i + 1 :])) for i, t in enumerate(terms))
-    return any(labels - set(in_result) - {"."} for labels in lonely)
+    twice = any(term.count(label) > 1 for term in terms for label in term if label != ".")
+    return twice or any(labels - set(in_result) - {"."} for labels in lonely)
 
 
 def _invalid(problem: str, hint: str = "") -> CompileError:

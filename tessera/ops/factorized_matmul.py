@@ -28,7 +28,7 @@ def factorized_matmul(
     decompose a weight once and pass the pair.
 
     Raises `E_SHAPE_MISMATCH` if the shapes do not fit or B has no such rank, `E_GRAPH_INVALID` without a
-    rank.
+    rank, `E_TARGET_CODEGEN` for a whole B of integers, whose factors are none.
 
     >>> import jax.numpy as jnp
     >>> B = jnp.diag(jnp.array([3.0, 2.0, 0.5]))
@@ -39,12 +39,15 @@ def factorized_matmul(
     a = to_array("factorized_matmul", "A", A)
     if isinstance(B, tuple | list):
         left, right, lost = *_given(B, rank), 0.0
+        of_b = numerics.wider(left.dtype, right.dtype)
     else:
-        left, right, lost = _decomposed(to_array("factorized_matmul", "B", B), rank)
+        whole = to_array("factorized_matmul", "B", B)
+        left, right, lost = _decomposed(whole, rank)
+        of_b = whole.dtype
     if a.ndim < 2 or a.shape[-1] != left.shape[0]:
         raise _mismatch(f"A has shape {a.shape}, but B has {left.shape[0]} rows")
     matmul = registered_op("matmul")
-    common = numerics.wider(numerics.wider(a.dtype, left.dtype), right.dtype)
+    common = numerics.wider(a.dtype, of_b)
     # The thin product is kept in the accumulation dtype: it is rounded once, at the end.
     wide = numerics.accumulator(common)
     thin = matmul(a, left.astype(common), out_dtype=wide)
@@ -81,11 +84,17 @@ def _decomposed(b: jax.Array, rank: int | None) -> tuple[jax.Array, jax.Array, j
         raise _mismatch(f"B has shape {b.shape}, not that of a matrix")
     if not 1 <= kept <= min(b.shape):
         raise _mismatch(f"rank {kept} of B, a matrix of shape {b.shape}")
+    if not jnp.issubdtype(b.dtype, jnp.inexact):
+        raise CompileError(
+            Code.E_TARGET_CODEGEN,
+            f"factorized_matmul: B is {b.dtype}, whose factors are floats.",
+            hints="B.astype(jnp.float32)",
+        )
     wide = numerics.accumulator(b.dtype)
     u, s, vh = jnp.linalg.svd(b.astype(wide), full_matrices=False)
     lost = s[kept] if kept < s.shape[0] else jnp.zeros((), s.dtype)
     left, right = u[:, :kept] * s[None, :kept].astype(wide), vh[:kept]
-    return left.astype(b.dtype), right.astype(b.dtype), lost
+    return left, right, lost  # as wide as they were found: A may be wider than B
 
 
 def _mismatch(problem: str) -> CompileError:

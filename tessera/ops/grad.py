@@ -11,7 +11,7 @@ What the first argument is says what the operator is:
 import functools
 import sys
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, cast
 
 import jax
 import jax.numpy as jnp
@@ -19,6 +19,7 @@ import numpy as np
 
 from tessera import autodiff
 from tessera.core.errors import Code, CompileError
+from tessera.core.operands import promote_floats
 from tessera.pde import derivatives, grid, operators
 from tessera.pde.field import Field
 
@@ -222,12 +223,12 @@ def curl(
         )
     _require_grid("curl", options, 0)
     size = len(of)
-    grids = [one for _, one in _grids("curl", list(of), axes, tuple(range(size)), options)]
+    pairs = _grids("curl", list(of), axes, tuple(range(size)), options)
 
     def turn(i: int, j: int) -> jax.Array:
-        first, second = jnp.asarray(of[j]), jnp.asarray(of[i])
-        ahead = grid.derivative("curl", first, grids[i])
-        return ahead - grid.derivative("curl", second, grids[j])
+        (second, along_i), (first, along_j) = pairs[i], pairs[j]
+        ahead = grid.derivative("curl", first, along_i)
+        return ahead - grid.derivative("curl", second, along_j)
 
     if size == 2:
         return turn(0, 1)
@@ -332,7 +333,7 @@ def _require_grid(op: str, options: dict[str, Any], where: Any) -> None:
 def _grids(
     op: str, parts: Sequence[Any], axes: Any, every: tuple[int, ...], options: dict[str, Any]
 ) -> list[tuple[jax.Array, grid.Grid]]:
-    """Returns each array with the axis of the grid that it is differentiated along."""
+    """Returns each array, in the dtype of all, with the axis of the grid it is differentiated along."""
     places = every if axes is None else (axes,) if _is_index(axes) else tuple(axes)
     if len(places) != len(parts) or not parts:
         raise CompileError(
@@ -350,7 +351,8 @@ def _grids(
         found.append(grid.grid_of(op, part, place, *given))
     if len({one.axis for _, one in found}) < len(found):
         raise _invalid(op, f"axes {places} do not name each axis once")
-    return found
+    arrays = promote_floats([array for array, _ in found], ["number"] * len(found))
+    return [(cast("jax.Array", x), one) for x, (_, one) in zip(arrays, found, strict=True)]
 
 
 def _count(axes: Any, every: tuple[int, ...]) -> int:

@@ -52,6 +52,8 @@ def transpose(x: Any, axes: Sequence[int] | None = None) -> jax.Array:
     array = to_array("transpose", "x", x)
     if axes is None:
         return jnp.transpose(array)
+    if not isinstance(axes, Sequence | np.ndarray):
+        raise _invalid("transpose", f"axes is {axes!r}, not a list of axes")
     places = tuple(as_axis("transpose", axis, array.ndim) for axis in axes)
     if sorted(places) != list(range(array.ndim)):
         problem = f"axes {tuple(axes)} must name each of the {array.ndim} axes once"
@@ -119,15 +121,22 @@ def pad(x: Any, pads: Any, value: Any = 0) -> jax.Array:
     `pads` is a number for both ends of every axis, a pair (before, after) for every axis, or one pair for
     each. The value is cast to the dtype of x.
 
-    Raises `E_GRAPH_INVALID` (negative, or no such form) and `E_SHAPE_MISMATCH` (another number of pairs).
+    Raises `E_GRAPH_INVALID` (negative, or no such form) and `E_SHAPE_MISMATCH` (another number of pairs, a
+    value that is no scalar).
 
     >>> import jax.numpy as jnp
     >>> pad(jnp.ones((1, 2)), [(0, 1), (1, 0)]).tolist()
     [[0.0, 1.0, 1.0], [0.0, 0.0, 0.0]]
     """
     array = to_array("pad", "x", x)
-    fill = to_array("pad", "value", value).astype(array.dtype)
-    return lax.pad(array, fill, [(before, after, 0) for before, after in _pairs(pads, array.ndim)])
+    fill = to_array("pad", "value", value)
+    if fill.ndim:
+        raise _mismatch("pad", f"value has shape {fill.shape}, not that of a scalar")
+    return lax.pad(
+        array,
+        fill.astype(array.dtype),
+        [(before, after, 0) for before, after in _pairs(pads, array.ndim)],
+    )
 
 
 def slice(x: Any, starts: Any, sizes: int | Sequence[int]) -> jax.Array:  # noqa: A001 - its name

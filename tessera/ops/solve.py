@@ -169,6 +169,8 @@ def _by_iteration(
             jax.scipy.sparse.linalg.gmres, tol=tol, restart=restart, maxiter=rounds
         )
     right = _as_vector(b, _common(b))
+    if right.size == 0:  # nothing to solve for, and JAX's GMRES takes no empty vector
+        return b
     start = None
     if x0 is not None:
         start, right = share_varying_axes([_as_vector(x0, right.dtype), right])

@@ -174,13 +174,12 @@ def _sampled_backward(res: Residuals, ct: jax.Array) -> tuple[Any, ...]:
 
 def _at_mask(a: jax.Array, b: jax.Array, mask: jax.Array) -> jax.Array:
     product = registered_op("matmul")(a, b)
-    try:
-        where = jnp.broadcast_to(mask, product.shape)
-    except ValueError:
+    if mask.shape not in (product.shape, product.shape[-2:]):
         raise CompileError(
             Code.E_SHAPE_MISMATCH,
             f"sddmm: the mask has shape {mask.shape} but A @ B has {product.shape}.",
-        ) from None
+        )
+    where = jnp.broadcast_to(mask, product.shape)
     return jnp.where(where, product, jnp.zeros((), product.dtype))
 
 

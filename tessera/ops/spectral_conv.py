@@ -251,7 +251,7 @@ def _grid_of(x: Any, w: Any, axis: int) -> _Grid:
     sizes = tuple(x.shape[axis - rank : axis] if last else x.shape[axis + 1 :])
     modes = (*(k // 2 for k in kept[:-1]), kept[-1])
     for i, (size, k) in enumerate(zip(sizes, kept, strict=True)):
-        most = size // 2 + 1 if i == rank - 1 else size
+        most = size // 2 + 1 if i == rank - 1 and size else size
         even = i == rank - 1 or k % 2 == 0
         if not 0 < k <= most or not even:
             what = "an axis" if i < rank - 1 else "the last axis"

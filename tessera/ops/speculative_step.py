@@ -59,7 +59,7 @@ def speculative_step(
             f"speculative_step: temperature is {heat} but there is no key.",
             hints="key=jax.random.key(0) or key=0; temperature=0 is greedy and needs none",
         )
-    uniform_key, repair_key = jax.random.split(as_key(key))
+    uniform_key, repair_key = jax.random.split(as_key("speculative_step", key))
     p = jax.nn.softmax(logits.astype(wide) / heat, axis=-1)
     q = q.astype(wide)
     chosen = [

@@ -63,7 +63,8 @@ def istft(X: Any, win: Window, hop: int, *, length: int | None = None) -> jax.Ar
     reconstruction is exact, to rounding, for a window that meets the COLA condition; any other is refused.
 
     Raises `E_GRAPH_INVALID` (a window or hop that cannot be, or breaks COLA), `E_SHAPE_MISMATCH` (X is not of
-    this window; a length X does not have) and `E_TARGET_CODEGEN` for an X that is not complex.
+    this window, or has fewer frames than a signal of one window; a length X does not have) and
+    `E_TARGET_CODEGEN` for an X that is not complex.
 
     >>> import jax.numpy as jnp
     >>> istft(stft(jnp.ones(16), 8, 4), 8, 4).round(5).tolist() == [1.0] * 16
@@ -78,11 +79,12 @@ def istft(X: Any, win: Window, hop: int, *, length: int | None = None) -> jax.Ar
             Code.E_TARGET_CODEGEN, f"istft: argument 'X' is {spectra.dtype} but must be complex."
         )
     bins = len(window) // 2 + 1
-    if spectra.ndim < 2 or spectra.shape[-2] != bins or spectra.shape[-1] == 0:
+    least = -(-2 * (len(window) // 2) // hop) + 1  # those of a signal as long as the window
+    if spectra.ndim < 2 or spectra.shape[-2] != bins or spectra.shape[-1] < least:
         raise CompileError(
             Code.E_SHAPE_MISMATCH,
-            f"istft: X is {spectra.shape} but a window of {len(window)} samples gives "
-            f"(..., {bins}, frames).",
+            f"istft: X is {spectra.shape} but a window of {len(window)} samples every {hop} gives "
+            f"(..., {bins}, frames), at least {least} frames.",
         )
     real = jnp.finfo(spectra.dtype).dtype
     settings = _settings(window, hop, real)

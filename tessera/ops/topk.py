@@ -57,14 +57,23 @@ def _largest(scores: jax.Array, k: int) -> jax.Array:
     rest = jnp.where(jnp.isnan(scores), jnp.inf, scores)
     if k > MAX_PASSES or k == 0:
         return jnp.argsort(-rest, axis=-1, stable=True)[..., :k].astype(jnp.int32)
+    rest = _in_order(rest)
     places = lax.broadcasted_iota(jnp.int32, rest.shape, rest.ndim - 1)
-    rest = jnp.maximum(rest, jnp.finfo(rest.dtype).min)  # above what is taken, also from -inf
+    taken = jnp.iinfo(rest.dtype).min
     found = []
     for _ in range(k):
         best = jnp.argmax(rest, axis=-1, keepdims=True).astype(jnp.int32)
-        rest = jnp.where(places == best, -jnp.inf, rest)
+        rest = jnp.where(places == best, taken, rest)
         found.append(best)
     return jnp.concatenate(found, axis=-1)
+
+
+def _in_order(x: jax.Array) -> jax.Array:
+    """Returns integers that are ordered as floats are, all above the least one: -inf is no exception."""
+    wide = x.astype(numerics.accumulator(x.dtype))
+    integer = jnp.dtype(f"int{8 * wide.dtype.itemsize}")
+    bits = lax.bitcast_convert_type(jnp.where(wide == 0, 0, wide), integer)  # -0.0 is 0.0
+    return jnp.where(bits < 0, bits ^ jnp.iinfo(integer).max, bits)
 
 
 def _too_many(k: int, scores: jax.Array) -> CompileError:

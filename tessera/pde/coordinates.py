@@ -4,11 +4,13 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import replace
-from typing import Any
+from typing import Any, cast
 
+import jax
 import jax.numpy as jnp
 
 from tessera.core.errors import Code, CompileError
+from tessera.core.operands import promote_floats
 from tessera.pde.checks import require_points, to_array
 from tessera.pde.field import Field, Points, invalid, join, of_function
 
@@ -71,7 +73,8 @@ def coordinates(**arrays: Any) -> Iterator[Field]:
     if len(set(shapes)) > 1:
         listed = ", ".join(f"{name} {x.shape}" for name, x in zip(arrays, given, strict=True))
         raise CompileError(Code.E_SHAPE_MISMATCH, f"coordinates: the shapes differ: {listed}.")
-    found = coords(jnp.stack(columns, axis=-1), tuple(arrays))
+    alike = promote_floats(columns, ["number"] * len(columns))
+    found = coords(jnp.stack(cast("list[jax.Array]", alike), axis=-1), tuple(arrays))
     token = _inside.set(found)
     try:
         yield found

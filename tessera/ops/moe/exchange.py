@@ -5,22 +5,21 @@ of the derivative scatters.
 """
 
 import math
-from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 
-from tessera.core import errors, numerics
+from tessera.core import numerics
 from tessera.core.dims import parse
 from tessera.core.errors import Code, CompileError
 from tessera.core.op import Op, Residuals
 from tessera.core.operands import as_integer, to_array
 from tessera.ops.moe.routing import Route
+from tessera.ops.moe.wire import is_packed, rounded
 
 REDUCTIONS = ("sum", "mean")
-TRANSPORTS = ("auto", "nccl")
 INTEGER = "integer"
 
 
@@ -54,9 +53,9 @@ def moe_dispatch(
 
     `x` is (..., d) and the route (..., k), with the number of experts known. Rows of one expert keep the
     order of their tokens. With a `capacity`, an expert takes that many and the rest are dropped: there are
-    min(tokens * k, experts * capacity) rows, those beyond the sum of the sizes 0. `transport` is checked, and
-    without effect on one device. Raises `E_SHAPE_MISMATCH` if the route does not fit x, `E_GRAPH_INVALID`
-    and `E_DRIVER` as `op.moe` does.
+    min(tokens * k, experts * capacity) rows, those beyond the sum of the sizes 0. `transport` is that of
+    `op.moe`: rows do not leave the device here, but `pack_dtype` rounds them as if they did. Raises
+    `E_SHAPE_MISMATCH` if the route does not fit x, `E_GRAPH_INVALID` and `E_DRIVER` as `op.moe` does.
 
     >>> import jax.numpy as jnp
     >>> route = Route(jnp.array([[1], [0]]), jnp.array([[0.5], [2.0]]), experts=2)
@@ -64,19 +63,15 @@ def moe_dispatch(
     >>> rows.ravel().tolist(), moe_combine(rows, back).ravel().tolist()
     ([3.0, 1.0], [0.5, 6.0])
     """
-    check_transport(transport)
+    packed = is_packed(transport)
     tokens = to_array("moe_dispatch", "x", x)
     if route.experts is None:
         raise _invalid("moe_dispatch", "the route does not say how many experts there are")
-    _require_fit(tokens, route)
-    lead, k = tokens.shape[:-1], route.index.shape[-1]
-    count = math.prod(lead)
-    limit = None if capacity is None else as_integer("moe", "capacity", capacity)
-    if limit is not None and limit < 1:
-        raise _invalid("moe", f"capacity is {limit}, not at least 1")
-    back = _inverse(route, count, k, limit, lead)
-    rows = _spread.bind(tokens.reshape(count, tokens.shape[-1]), back.source, back.place)
-    return rows, back
+    require_fit(tokens, route)
+    lead = tokens.shape[:-1]
+    flat = tokens.reshape(math.prod(lead), tokens.shape[-1])
+    back = _inverse(route, as_capacity(capacity), lead)
+    return spread(rounded(flat) if packed else flat, back.source, back.place), back
 
 
 def moe_combine(partials: Any, inverse_route: InverseRoute, *, reduce: str = "sum") -> jax.Array:
@@ -110,24 +105,18 @@ def moe_combine(partials: Any, inverse_route: InverseRoute, *, reduce: str = "su
     return out.reshape(*back.lead, out.shape[-1])
 
 
-def check_transport(transport: Any) -> None:
-    """Raises unless a transport is one there is: `{"type": "auto" | "nccl"}`."""
-    if transport is None:
-        return
-    if not isinstance(transport, Mapping) or not set(transport) <= {"type", "pack_dtype"}:
-        raise _invalid("moe", f"transport is {transport!r}, not a dict of type and pack_dtype")
-    word = transport.get("type", "auto")
-    if word not in TRANSPORTS:
-        raise errors.RuntimeError(
-            Code.E_DRIVER, f"moe: there is no transport {word!r}; one of {', '.join(TRANSPORTS)}."
-        )
-    if transport.get("pack_dtype") is not None:
-        raise _invalid(
-            "moe", f"pack_dtype={transport['pack_dtype']!r} needs a policy that permits fp8"
-        )
+def as_capacity(capacity: Any) -> int | None:
+    """Returns how many rows an expert takes, None for all."""
+    if capacity is None:
+        return None
+    limit = as_integer("moe", "capacity", capacity)
+    if limit < 1:
+        raise _invalid("moe", f"capacity is {limit}, not at least 1")
+    return limit
 
 
-def _require_fit(tokens: jax.Array, route: Route) -> None:
+def require_fit(tokens: jax.Array, route: Route) -> None:
+    """Raises unless the axes of a route are those of the tokens but the last, then k."""
     lead = tokens.shape[:-1]
     fits = tokens.ndim > 0 and route.index.shape == route.gate.shape
     if not fits or route.index.shape[:-1] != lead or route.index.ndim != tokens.ndim:
@@ -138,35 +127,74 @@ def _require_fit(tokens: jax.Array, route: Route) -> None:
         )
 
 
-def _inverse(
-    route: Route, count: int, k: int, capacity: int | None, lead: tuple[int, ...]
-) -> InverseRoute:
-    experts, total = route.experts, count * k
+@dataclass(frozen=True)
+class Sorted:
+    """Assignments sorted by expert, those of one expert in the order of their tokens.
+
+    `chosen` is the expert of each, or the number of experts where there is none; `order` the assignment at
+    each place; `within` how many of its expert stand before each; `starts` (experts + 1,) where each expert
+    begins.
+    """
+
+    chosen: jax.Array
+    order: jax.Array
+    within: jax.Array
+    starts: jax.Array
+
+    @classmethod
+    def of(cls, index: jax.Array, experts: int) -> "Sorted":
+        """Returns the assignments index (..., k) sorted by expert."""
+        index = index.reshape(index.size).astype(jnp.int32)
+        # An expert that does not exist is the last group here, of which no row is kept.
+        chosen = jnp.where((index >= 0) & (index < experts), index, experts)
+        order = jnp.argsort(chosen, stable=True).astype(jnp.int32)
+        rank = jnp.argsort(order).astype(jnp.int32)
+        starts = jnp.searchsorted(chosen[order], jnp.arange(experts + 1, dtype=jnp.int32))
+        starts = starts.astype(jnp.int32)
+        return cls(chosen, order, rank - starts[chosen], starts)
+
+    @property
+    def load(self) -> jax.Array:
+        """The number of assignments of each expert, (experts,)."""
+        return jnp.diff(self.starts)
+
+    def kept(self, sizes: jax.Array) -> jax.Array:
+        """Returns which assignments are among the first `sizes` (experts,) of their expert."""
+        room = jnp.concatenate([sizes, jnp.zeros(1, sizes.dtype)])
+        return self.within < room[self.chosen]
+
+    def at(self, expert: jax.Array, within: jax.Array) -> jax.Array:
+        """Returns the assignments of experts at some places within them; both are clipped."""
+        last = max(self.order.shape[0] - 1, 0)
+        return self.order[jnp.clip(self.starts[expert] + within, 0, last)]
+
+
+def _inverse(route: Route, capacity: int | None, lead: tuple[int, ...]) -> InverseRoute:
+    experts, total = route.experts, route.index.size
     assert experts is not None
-    index = route.index.reshape(total).astype(jnp.int32)
-    # An expert that does not exist is the last group here, of which no row is kept.
-    chosen = jnp.where((index >= 0) & (index < experts), index, experts)
-    order = jnp.argsort(chosen, stable=True).astype(jnp.int32)
-    rank = jnp.argsort(order).astype(jnp.int32)
-    edges = jnp.searchsorted(chosen[order], jnp.arange(experts + 1, dtype=jnp.int32))
-    starts = edges.astype(jnp.int32)
-    load = jnp.diff(starts)
-    sizes = load if capacity is None else jnp.minimum(load, capacity)
-    ends = jnp.cumsum(sizes, dtype=jnp.int32)
-    kept_starts = jnp.concatenate([jnp.zeros(1, jnp.int32), ends])
+    found = Sorted.of(route.index, experts)
+    sizes = found.load if capacity is None else jnp.minimum(found.load, capacity)
     rows = total if capacity is None else min(total, experts * capacity)
-    within = rank - starts[chosen]
-    room = jnp.concatenate([sizes, jnp.zeros(1, jnp.int32)])
-    place = jnp.where(within < room[chosen], kept_starts[chosen] + within, rows)
+    ends = jnp.cumsum(sizes, dtype=jnp.int32)
+    starts = jnp.concatenate([jnp.zeros(1, jnp.int32), ends])
+    place = jnp.where(found.kept(sizes), starts[found.chosen] + found.within, rows)
     row = jnp.arange(rows, dtype=jnp.int32)
     member = jnp.searchsorted(ends, row, side="right")
-    source = order[jnp.clip(starts[member] + row - kept_starts[member], 0, max(total - 1, 0))]
-    source = jnp.where(member < experts, source, total)
-    shape = (count, k)
-    return InverseRoute(sizes, load, source, place.reshape(shape), route.gate.reshape(shape), lead)
+    source = jnp.where(member < experts, found.at(member, row - starts[member]), total)
+    shape = (math.prod(lead), route.index.shape[-1])
+    gate = route.gate.reshape(shape)
+    return InverseRoute(sizes, found.load, source, place.reshape(shape), gate, lead)
 
 
 # -- the two moves, each the other's transpose -----------------------------------------------------------
+
+
+def spread(x: jax.Array, source: jax.Array, place: jax.Array) -> jax.Array:
+    """Returns a row of x (t, d) for each of the assignments source (r,), 0 for those there are not.
+
+    An assignment is token * k + choice; place (t, k) is where each went, or r: for the derivative.
+    """
+    return _spread.bind(x, source, place)
 
 
 def _spread_reference(x: jax.Array, source: jax.Array, place: jax.Array) -> jax.Array:

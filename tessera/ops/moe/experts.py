@@ -62,7 +62,7 @@ def from_stacked(fn: Callable[..., Any], params: Any, row: jax.ShapeDtypeStruct)
     """Returns the program of fn(params of one expert, rows); arrays in params lead with the experts."""
     structure, arrays = arguments.split(params, "moe")
     arrays = [jnp.asarray(a) for a in arrays]
-    one = [jax.ShapeDtypeStruct(a.shape[1:], a.dtype) for a in arrays]
+    one = [compat.type_of_part(a, a.shape[1:]) for a in arrays]
     traced = _traced(lambda *given: fn(structure.fill(given[:-1]), given[-1]), *one, row)
     jaxpr, consts = compat.opened(traced)
     shared = tuple(Held(SHARED, c) for c in consts)

@@ -8,12 +8,15 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
-from tessera.core import arguments
+from tessera.core import arguments, compat
 from tessera.core.errors import Code, CompileError, TesseraWarning
+from tessera.core.keywords import check_deterministic
 from tessera.core.operands import to_array
-from tessera.ops.moe.exchange import check_transport, moe_combine, moe_dispatch
+from tessera.ops.moe.devices import Places, places, spread_mixture
+from tessera.ops.moe.exchange import as_capacity, moe_combine, moe_dispatch, require_fit
 from tessera.ops.moe.experts import Groups, Program, from_list, from_stacked
 from tessera.ops.moe.routing import STRATEGIES, Route, Router, router
+from tessera.ops.moe.wire import is_packed, rounded
 
 Experts = list[Any] | tuple[Callable[..., Any], Any]
 
@@ -72,19 +75,15 @@ def moe(
     >>> moe(x, (lambda w, rows: rows @ w, w), router=route).ravel().tolist()
     [10.0, 200.0]
     """
-    del deterministic  # the order is fixed in any case
-    check_transport(transport)
-    if mesh is not None:
-        raise _invalid(
-            "mesh= is not offered here: experts run on one device, or as XLA splits them under jit",
-            "shard x and the parameters, and leave mesh= out",
-        )
+    packed = is_packed(transport)
+    check_deterministic("moe", deterministic)
     if drop_policy != "drop":
         raise _invalid(f"unknown drop_policy {drop_policy!r}; there is 'drop'")
     tokens = to_array("moe", "x", x)
     if tokens.ndim == 0:
         raise CompileError(Code.E_SHAPE_MISMATCH, "moe: x is a scalar, not tokens (..., d).")
     count = _number_of(experts)
+    at = None if mesh is None else places(mesh, count)
     if count == 0:
         warnings.warn(
             "moe: there are no experts; the result is zero.", TesseraWarning, stacklevel=2
@@ -94,7 +93,12 @@ def moe(
         aux = MoeAux(jnp.int32(0), jnp.zeros(0, jnp.int32), route)
         return (jnp.zeros_like(tokens), aux) if return_aux else jnp.zeros_like(tokens)
     route = _route(tokens, count, router, k, scores, router_params, key)
-    y, aux = _mixed(tokens, experts, route, capacity)
+    require_fit(tokens, route)
+    limit = as_capacity(capacity)
+    if at is not None:
+        y, aux = _on_devices(tokens, experts, route, limit, at, packed)
+    else:
+        y, aux = _mixed(rounded(tokens) if packed else tokens, experts, route, limit)
     return (y, aux) if return_aux else y
 
 
@@ -114,13 +118,30 @@ def moe_apply(z: Any, experts: Experts, idx: Any, gate: Any) -> jax.Array:
     return moe(z, experts, router=Route(index, weight))
 
 
+def _on_devices(
+    tokens: jax.Array,
+    experts: Experts,
+    route: Route,
+    capacity: int | None,
+    at: Places,
+    packed: bool,
+) -> tuple[jax.Array, MoeAux]:
+    program = _program(experts, tokens)
+    if program is None:
+        raise _invalid(
+            "experts of different kinds cannot be split over devices",
+            "experts that differ only in the arrays they hold, or leave mesh= out",
+        )
+    y, dropped, load = spread_mixture(tokens, program, route, capacity, at, packed)
+    return y, MoeAux(dropped, load, route)
+
+
 def _mixed(
     tokens: jax.Array, experts: Experts, route: Route, capacity: int | None
 ) -> tuple[jax.Array, MoeAux]:
     rows, back = moe_dispatch(tokens, route, capacity=capacity)
     aux = MoeAux(jnp.sum(back.place >= rows.shape[0], dtype=jnp.int32), back.load, route)
-    row = jax.ShapeDtypeStruct((1, tokens.shape[-1]), tokens.dtype)
-    program = _program(experts, row)
+    program = _program(experts, rows)
     if program is not None:
         ends = jnp.cumsum(back.sizes, dtype=jnp.int32)
         place = jnp.arange(rows.shape[0], dtype=jnp.int32)
@@ -141,7 +162,8 @@ def _mixed(
     return total.reshape(*tokens.shape[:-1], total.shape[-1]), aux
 
 
-def _program(experts: Experts, row: jax.ShapeDtypeStruct) -> Program | None:
+def _program(experts: Experts, rows: jax.Array) -> Program | None:
+    row = compat.type_of_part(rows, (1, rows.shape[-1]))
     if isinstance(experts, tuple):
         fn, params = experts
         return from_stacked(fn, params, row)

@@ -52,7 +52,9 @@ class Router:
         if self.strategy == "hash":
             return {}
         shape = (as_integer("router", "d", d), self._count())
-        return {"w": jax.nn.initializers.glorot_uniform()(as_key(key), shape, jnp.float32)}
+        return {
+            "w": jax.nn.initializers.glorot_uniform()(as_key("router", key), shape, jnp.float32)
+        }
 
     def apply(self, params: Any, x: Any, key: Any = None) -> Route:
         """Returns the route of tokens x (..., d); `key` is needed where jitter > 0."""
@@ -63,7 +65,7 @@ class Router:
             if key is None:
                 raise _invalid("jitter > 0 needs a key", "apply(params, x, key=0)")
             noise = jax.random.uniform(
-                as_key(key), tokens.shape, jnp.float32, 1 - self.jitter, 1 + self.jitter
+                as_key("router", key), tokens.shape, jnp.float32, 1 - self.jitter, 1 + self.jitter
             )
             tokens = tokens * noise.astype(tokens.dtype)
         return self.choose(registered_op("matmul")(tokens, params["w"]))
@@ -71,7 +73,9 @@ class Router:
     def choose(self, scores: Any) -> Route:
         """Returns the route that scores (..., experts) give."""
         logits = to_array("router", "scores", scores)
-        logits = logits.astype(numerics.accumulator(logits.dtype)) / self.temperature
+        floats = jnp.issubdtype(logits.dtype, jnp.floating)
+        wide = numerics.accumulator(logits.dtype) if floats else jnp.float32
+        logits = logits.astype(wide) / self.temperature
         if self.logit_bias_fn is not None:
             logits = logits + self.logit_bias_fn(logits)
         everything = jax.nn.softmax(logits, axis=-1)

@@ -28,10 +28,7 @@ def state_of(name: str, key: Any, counter: Any) -> jax.Array:
         nothing = jnp.zeros((), jnp.uint32)
         at_start = jnp.stack([*_two_words(name, "seed", key), nothing, nothing])
         return _moved(name, at_start, counter)
-    try:
-        return _moved(name, as_key(key), counter)
-    except CompileError as error:
-        raise CompileError(error.code, f"rng.{name}: {error.message}", hints=error.hints) from None
+    return _moved(name, as_key(f"rng.{name}", key), counter)
 
 
 def _moved(name: str, state: jax.Array, counter: Any) -> jax.Array:
