@@ -36,6 +36,11 @@ MOST_AXES = 3  # that XLA transforms at once
 # 0.3 at 50.
 TABLE_OPERATIONS = 12.0
 
+# The gradient of the weights is a sum of two products per entry of the batch; up to so many it is written
+# element by element. Measured on one core at 256x256, 64 channels, 32 modes: 3.6 and 1.9 times the speed of a
+# matrix product for a batch of 1 and 2, weights with channels first; the same for 4.
+FEW_TERMS = 4
+
 Parts = tuple[jax.Array, jax.Array]  # real and imaginary, each (K1, ..., Kd, batch, channels)
 Gradients = tuple[jax.Array, jax.Array, jax.Array]
 
@@ -217,8 +222,20 @@ def _outer(one: Parts, other: Parts) -> jax.Array:
     """Returns the sum over batch and parts of products of channels: (K1, ..., Kd, channels, channels)."""
     rank = one[0].ndim - 2
     each, summed = tuple(range(rank)), (rank, rank + 1)
+    if 2 * one[0].shape[rank] <= FEW_TERMS:
+        # Element by element, so that XLA writes the sum where and in what order it is wanted.
+        pairs = [
+            jnp.expand_dims(a, -1) * jnp.expand_dims(b, -2)
+            for left, right in zip(one, other, strict=True)
+            for a, b in zip(_along(left, rank), _along(right, rank), strict=True)
+        ]
+        return sum(pairs[1:], pairs[0])
     left, right = (jnp.stack(parts, axis=rank) for parts in (one, other))
     return lax.dot_general(left, right, ((summed, summed), (each, each)))
+
+
+def _along(x: jax.Array, axis: int) -> list[jax.Array]:
+    return [lax.index_in_dim(x, i, axis, keepdims=False) for i in range(x.shape[axis])]
 
 
 def _wide(x: jax.Array, w_real: jax.Array, w_imag: jax.Array) -> np.dtype:
