@@ -6,6 +6,7 @@
 VENV ?= .venv
 PYTHON ?=
 PYTEST_ARGS ?=
+PYTEST_MARKS ?= not slow
 PYTEST_WORKERS ?= 2
 DEMO_ARGS ?=
 BENCH_ARGS ?=
@@ -29,7 +30,7 @@ demo: venv
 	$(RUN)/tessera demo $(DEMO_ARGS)
 
 test: venv
-	$(RUN)/pytest -n $(PYTEST_WORKERS) --dist worksteal -m "not slow" $(PYTEST_ARGS)
+	$(RUN)/pytest -n $(PYTEST_WORKERS) --dist worksteal -m "$(PYTEST_MARKS)" $(PYTEST_ARGS)
 
 test-all: venv
 	$(RUN)/pytest -n $(PYTEST_WORKERS) --dist worksteal $(PYTEST_ARGS)

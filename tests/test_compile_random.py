@@ -8,6 +8,8 @@ from random_programs import Program, assert_same, scalar
 
 import tessera as ts
 
+pytestmark = pytest.mark.newest
+
 few_and_many = pytest.mark.parametrize(
     "count", [pytest.param(8, id="few"), pytest.param(40, id="many", marks=pytest.mark.slow)]
 )

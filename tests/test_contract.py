@@ -193,6 +193,7 @@ def test_derivatives_equal_finite_differences(case, x64):
     )
 
 
+@pytest.mark.newest
 @quickly
 @every_smooth_case
 def test_second_order_equals_the_reference_in_both_nestings(case, x64):
@@ -207,6 +208,7 @@ def test_second_order_equals_the_reference_in_both_nestings(case, x64):
         close(outer(inner(scalar(along(case.apply))))(*smooth), expected, factor=100)
 
 
+@pytest.mark.newest
 @quickly
 @every_smooth_case
 def test_taylor_mode_equals_nested_forward_mode_to_order_three(case, x64):
@@ -400,6 +402,7 @@ def _axes(case: Case) -> list[str]:
     return list(dict.fromkeys(named))
 
 
+@pytest.mark.newest
 @quickly
 @every_case
 @pytest.mark.parametrize("size", [0, pytest.param(1, marks=pytest.mark.slow)])

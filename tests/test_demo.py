@@ -19,6 +19,8 @@ from tessera.demo.levenberg_marquardt import Term
 from tessera.demo.main_job import FULL, QUICK, Settings
 from tessera.demo.training import Errors, Outcome, Point
 
+pytestmark = pytest.mark.newest
+
 TINY = Settings(
     plan=replace(
         QUICK.plan,

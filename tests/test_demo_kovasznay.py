@@ -7,6 +7,8 @@ import pytest
 
 from tessera.demo import kovasznay, network
 
+pytestmark = pytest.mark.newest
+
 # (x, y, u, v, p) of the Kovasznay flow at Re = 40, evaluated with 40 digits and rounded to float64.
 REFERENCE = np.array(
     [

@@ -9,6 +9,8 @@ from scipy.optimize import least_squares
 from tessera.core.errors import Code, NumericsError
 from tessera.demo.levenberg_marquardt import Step, Term, minimize
 
+pytestmark = pytest.mark.newest
+
 GENERATOR = np.random.default_rng(7)
 TIMES = np.linspace(0.0, 3.0, 40)
 SAMPLES = np.stack(

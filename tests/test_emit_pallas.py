@@ -12,6 +12,8 @@ from tessera.core.errors import Code, CompileError
 from tessera.lowering import emit_stablehlo
 from tessera.lowering.emit_pallas import emit
 
+pytestmark = pytest.mark.newest
+
 QUICK = (
     "matmul of primes",
     "dot_general over three axes",

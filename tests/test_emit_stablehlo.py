@@ -20,6 +20,8 @@ from tessera.ir import parse, tile
 from tessera.lowering.emit_stablehlo import emit, plan, plan_of
 from tessera.lowering.emit_stablehlo.functions import FUNCTIONS
 
+pytestmark = pytest.mark.newest
+
 QUICK = (
     "matmul of primes",
     "dot_general over three axes",

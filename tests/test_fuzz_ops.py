@@ -24,6 +24,8 @@ from tessera import op
 from tessera.core import numerics
 from tessera.core.errors import TesseraError
 
+pytestmark = pytest.mark.newest
+
 FUZZ = {**fuzz_elements.ENTRIES, **fuzz_networks.ENTRIES, **fuzz_equations.ENTRIES}
 
 # Second names, which are the same objects.

@@ -9,6 +9,8 @@ from jax.sharding import PartitionSpec as P
 
 from tessera import dist, op
 
+pytestmark = pytest.mark.newest
+
 FACTS = np.random.default_rng(0).uniform(size=(64, 16)).astype(np.float32)
 
 

@@ -13,6 +13,8 @@ from jax.sharding import PartitionSpec as P
 from tessera import dist, numerics, op
 from tessera.core.errors import Code, CompileError, TesseraError, TesseraWarning
 
+pytestmark = pytest.mark.newest
+
 TOKENS, WIDTH, HIDDEN, EXPERTS = 13, 6, 8, 8
 PACKED = {"type": "auto", "pack_dtype": "fp8_e4m3"}
 RNG = np.random.default_rng(3)
@@ -140,6 +142,7 @@ def test_only_counts_are_gathered_and_rows_exchanged():
         same((y, aux), compiled(*args, capacity=capacity))
 
 
+@pytest.mark.slow
 def test_a_list_of_experts_and_vmap_over_batches():
     modules = [partial(smooth, one_of(e)) for e in range(EXPERTS)]
     x, scores = X[:12].reshape(2, 6, -1), SCORES[:12].reshape(2, 6, -1)
@@ -180,6 +183,7 @@ def packed_by_numpy(x):
     return np.round(v / spacing) * spacing * scale
 
 
+@pytest.mark.slow
 def test_packed_rows_are_rounded_alike_on_one_device_and_on_several():
     x = X.at[2].set(0.0).at[3].mul(1e4)
     with numerics.policy("fp8"):
@@ -235,6 +239,7 @@ def test_rounding_on_the_wire_is_the_identity_in_derivatives():
     close(op.moe_combine(there, back), packed_by_numpy(rows))
 
 
+@pytest.mark.slow
 def test_experts_of_different_kinds_get_packed_rows_too():
     route = op.Route(jnp.arange(2)[:, None], jnp.ones((2, 1)))
     with numerics.policy("fp8"):

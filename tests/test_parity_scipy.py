@@ -23,7 +23,7 @@ from tessera.core import numerics
 RTOL, ATOL = (10 * bound for bound in numerics.tolerance(jnp.float64))
 P_MIN = 1e-6  # a right draw is below this once in a million seeds, and the seed is fixed
 
-pytestmark = pytest.mark.usefixtures("x64")
+pytestmark = [pytest.mark.usefixtures("x64"), pytest.mark.newest]
 
 
 def drawn(*shape, seed=0):

@@ -13,6 +13,8 @@ from tessera.ir.tile import Tile
 from tessera.lowering import emit_pallas, emit_stablehlo, emit_triton
 from tessera.lowering.tile_programs.builder import Access, Builder
 
+pytestmark = pytest.mark.newest
+
 ROWS, GROUPS, BLOCK = 13, 4, 4
 SIZES = np.array([5, 0, 6, 1], np.int32)  # the last row belongs to no group
 

@@ -10,6 +10,8 @@ import random_programs
 from hypothesis import given, settings
 from random_programs import BOUND, RULES, Program, assert_same, build, example_of, scalar
 
+pytestmark = pytest.mark.newest
+
 # `soft` bounds most values; sums of two and a logarithm may add one more bound.
 BOUNDED = 2 * BOUND + 1
 

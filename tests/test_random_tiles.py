@@ -12,6 +12,8 @@ from tile_cases import Case, array, assert_exact, attention
 from tessera import op
 from tessera.lowering import emit_pallas, emit_stablehlo
 
+pytestmark = pytest.mark.newest
+
 EMITTERS = {"loops": emit_stablehlo.emit, "pallas": emit_pallas.emit}
 SIZES = st.integers(1, 40)
 BLOCKS = st.sampled_from([4, 8, 16, 32, 64])

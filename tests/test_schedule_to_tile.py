@@ -23,6 +23,8 @@ from tessera.lowering.rule import Context
 from tessera.lowering.schedule_to_tile import to_tile
 from tessera.runtime import peaks
 
+pytestmark = pytest.mark.newest
+
 FLOATS = ("float32", "bfloat16")
 
 

@@ -25,6 +25,8 @@ from tessera.lowering.schedule_to_tile import to_tile
 from tessera.lowering.tile_programs import norm_backward
 from tessera.runtime import peaks
 
+pytestmark = pytest.mark.newest
+
 FLOATS = ("float32", "bfloat16", "float16")
 
 

@@ -21,6 +21,8 @@ from tessera.ir.tile import FUNCTIONS
 from tessera.lowering import emit_pallas, emit_stablehlo, emit_triton
 from tessera.ops.tile_kernel import TileKernels
 
+pytestmark = pytest.mark.newest
+
 CASES = [(name, shapes) for name in KERNELS for shapes in shapes_of(name)]
 NARROW = [
     (name, shapes_of(name)[place]) for name in ("gemm", "softmax", "attention") for place in (1, -1)

@@ -12,6 +12,8 @@ from tessera import op, tile
 from tessera.core.errors import Code
 from tessera.ops.tile_kernel import TileKernels
 
+pytestmark = pytest.mark.newest
+
 
 def refusal(call):
     with pytest.raises(ts.errors.CompileError) as caught:
