@@ -28,6 +28,7 @@ def operands():
     return jax.random.normal(a, (5, 3)), jax.random.normal(b, (3, 7))
 
 
+@pytest.mark.newest
 @pytest.mark.parametrize("wrap", [lambda f: f, jax.jit, api.compile])
 def test_streams_change_no_bit_of_values_and_derivatives(wrap):
     A, B = operands()

@@ -88,6 +88,7 @@ def test_an_element_is_the_block_of_its_counter_and_index(seed, counter):
 # -- bits ---------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.newest
 @pytest.mark.parametrize(
     "shape",
     [(16, 37), *(pytest.param(s, marks=pytest.mark.slow) for s in ((64,), (8, 3, 5), (8, 1001)))],
@@ -127,6 +128,7 @@ def test_parameters_do_not_let_the_mesh_into_the_bits(count):
     assert list(map(bits, sharded)) == list(map(bits, draw()))
 
 
+@pytest.mark.newest
 @pytest.mark.parametrize("name", BY_INDEX)
 def test_devices_that_draw_their_own_part_by_counter_draw_the_whole(name):
     draw = getattr(rng, name)
