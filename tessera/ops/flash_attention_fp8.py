@@ -14,14 +14,13 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
-from tessera.core import numerics
+from tessera.core import float8
 from tessera.core.attention_call import Attention, per_head, read_call
 from tessera.core.errors import Code, CompileError
 from tessera.core.notes import note
 from tessera.core.op import registered_op
 
 NAME = "flash_attention_fp8"
-LARGEST = 448.0  # of e4m3
 WEIGHT_SCALE = 256.0
 SCALES = ("amax_dynamic",)
 
@@ -96,18 +95,13 @@ def _attend(call: Attention) -> Array:
 
 def _quantized(x: Array) -> tuple[Array, Array]:
     """Returns x / s rounded to e4m3, in at least fp32, and the scale s of the whole array."""
-    wide = x.astype(numerics.accumulator(x.dtype))
-    size = jnp.abs(wide)
-    most = jnp.max(jnp.where(jnp.isfinite(size), size, 0), initial=0)
-    scale = jax.lax.stop_gradient(most / LARGEST)
-    scale = jnp.where(scale == 0, jnp.ones_like(scale), scale)
-    return _rounded(wide / scale), scale
+    scale = jax.lax.stop_gradient(float8.scale_of(x))
+    return _rounded(x.astype(scale.dtype) / scale), scale
 
 
 @jax.custom_jvp
 def _rounded(x: Array) -> Array:
-    """Returns x rounded to the nearest e4m3, which has no infinity: larger values saturate."""
-    return jnp.clip(x, -LARGEST, LARGEST).astype(jnp.float8_e4m3fn).astype(x.dtype)
+    return float8.saturated(x).astype(x.dtype)
 
 
 @_rounded.defjvp

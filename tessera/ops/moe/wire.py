@@ -11,14 +11,12 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 import jax
-import jax.numpy as jnp
 
-from tessera.core import errors, numerics
+from tessera.core import errors, float8, numerics
 from tessera.core.errors import Code, CompileError
 
 TRANSPORTS = ("auto", "nccl")
 PACKED = "fp8_e4m3"
-LARGEST = 448.0  # of e4m3
 
 Move = Callable[[jax.Array], jax.Array]
 
@@ -60,12 +58,8 @@ def sent(x: jax.Array, move: Move) -> jax.Array:
 
     @jax.custom_jvp
     def packed(x: jax.Array) -> jax.Array:
-        wide = x.astype(numerics.accumulator(x.dtype))
-        size = jnp.abs(wide)
-        most = jnp.max(jnp.where(jnp.isfinite(size), size, 0), axis=-1, keepdims=True, initial=0)
-        scale = most / LARGEST
-        scale = jnp.where(scale == 0, jnp.ones_like(scale), scale)
-        values = jnp.clip(wide / scale, -LARGEST, LARGEST).astype(jnp.float8_e4m3fn)
+        scale = float8.scale_of(x, axis=-1)
+        values = float8.saturated(x.astype(scale.dtype) / scale)
         return (move(values).astype(scale.dtype) * move(scale)).astype(x.dtype)
 
     @packed.defjvp
