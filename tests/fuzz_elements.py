@@ -246,6 +246,19 @@ def norm(s: Source) -> Call:
 # -- reductions ----------------------------------------------------------------------------------
 
 
+def dot(s: Source) -> Call:
+    shape = s.shape()
+    x, y = s.array(*shape), s.array(*s.off(shape, (*shape, 2)))
+    axis, keep = s.axis(len(shape)), s.pick(False, True)
+    words = {"keepdims": keep, "method": s.pick(None, "compensated", "naive")}
+
+    def want() -> Any:
+        require(x.shape == y.shape and x.shape and -len(shape) <= axis < len(shape))
+        return np.sum(x.value * y.value, axis=axis, keepdims=keep)
+
+    return Call((x, y, axis), words, want, common(x, y))
+
+
 def summed(x: Operand, x64: bool) -> Any:
     """The dtype of a sum: integers narrower than the default one in that."""
     if x.dtype.kind in "iub":
@@ -859,6 +872,7 @@ ENTRIES: dict[str, Entry] = {
     "layernorm": Entry(row_norm(("weight", "bias"))),
     "batch_norm": Entry(batch_norm, slack=4),
     "norm": Entry(norm, "number"),
+    "dot": Entry(dot, slack=4),
     "reduce_sum": Entry(reduction(np.sum, widens="sum"), "any"),
     "reduce_mean": Entry(reduction(np.mean, widens="mean"), "any"),
     "reduce_max": Entry(reduction(np.max), "real"),

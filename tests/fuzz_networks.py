@@ -825,7 +825,8 @@ def mse(s: Source) -> Call:
         require(np.broadcast_shapes(p.shape, t.shape) == shape and p.data.size)
         return oracles.mse(p.value, t.value)
 
-    return Call((p, t), {}, want, p.dtype if t.layout == "python" else common(p, t))
+    words = {"method": s.pick(None, "tree", "kahan", "naive")}
+    return Call((p, t), words, want, p.dtype if t.layout == "python" else common(p, t))
 
 
 def kl_divergence(s: Source) -> Call:

@@ -7,7 +7,7 @@ x = dist.tensor((1024, 1024), layout=dist.ShardSpec(("row",), ("dp",)), mesh=mes
 `layout=` and `mesh=`, and are not in `__all__`.
 """
 
-from tessera.dist.collectives import all_reduce, spmd
+from tessera.dist.collectives import all_reduce, reduce_scatter, spmd
 from tessera.dist.mesh import Mesh, current_mesh, world_size
 from tessera.dist.mesh import reachable_mesh as reachable_mesh
 from tessera.dist.shard import Layout, Replicate, ShardSpec, shard
@@ -25,6 +25,7 @@ __all__ = [
     "all_reduce",
     "current_mesh",
     "inspect",
+    "reduce_scatter",
     "shard",
     "sharding_valid",
     "spmd",

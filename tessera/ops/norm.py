@@ -6,15 +6,25 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
-from tessera.core import numerics
+from tessera.core import levels, numerics
 from tessera.core.errors import Code, CompileError
+from tessera.core.op import registered_op
 from tessera.core.operands import as_axis, to_array
+from tessera.core.precision import current_reduction
 
 MATRIX_NORMS = ("fro", "nuc", 1, -1, 2, -2, float("inf"), float("-inf"))
 KINKED = frozenset({1, -1, float("inf"), float("-inf")})  # made of |x| itself, not of its powers
 
 
-def norm(x: Any, p: Any = 2, axis: int | Sequence[int] | None = None) -> jax.Array:
+@levels.scoped
+def norm(
+    x: Any,
+    p: Any = 2,
+    axis: int | Sequence[int] | None = None,
+    *,
+    method: str | None = None,
+    deterministic: Any = None,
+) -> jax.Array:
     """Returns the p-norm of vectors, or of matrices where `axis` names two axes.
 
     `axis` is one axis, two, or None: then x is one vector of all its elements. For vectors p is a number
@@ -23,7 +33,13 @@ def norm(x: Any, p: Any = 2, axis: int | Sequence[int] | None = None) -> jax.Arr
     the result has the real dtype of x. Where all elements are 0 the gradient is 0, and so it is for an
     element that is 0 where p is 1 or infinite. The norm of no elements is 0.
 
-    Raises `E_GRAPH_INVALID` for a p that is no norm, `E_SHAPE_MISMATCH` if there is no such axis.
+    `method` says how the squares of real vectors are added where p is 2, as in `op.dot`: tree, compensated
+    (kahan, neumaier), exact or naive. Without it, and a scope that names one, XLA adds them.
+    `deterministic` is the determinism level of this call, up to D4 for vectors and D1 for the singular values
+    of matrices (see `numerics.deterministic`).
+
+    Raises `E_GRAPH_INVALID` for a p that is no norm, or that has no sum `method` could be of,
+    `E_SHAPE_MISMATCH` if there is no such axis, `E_TARGET_CODEGEN` (a method for complex numbers).
 
     >>> import jax
     >>> import jax.numpy as jnp
@@ -32,6 +48,7 @@ def norm(x: Any, p: Any = 2, axis: int | Sequence[int] | None = None) -> jax.Arr
     >>> jax.grad(norm)(jnp.zeros(2)).tolist()
     [0.0, 0.0]
     """
+    del deterministic  # has been read
     array = to_array("norm", "x", x)
     if not jnp.issubdtype(array.dtype, jnp.number):
         raise CompileError(Code.E_TARGET_CODEGEN, f"norm: x is {array.dtype}, not a number.")
@@ -40,6 +57,10 @@ def norm(x: Any, p: Any = 2, axis: int | Sequence[int] | None = None) -> jax.Arr
     narrow = jnp.finfo(array.dtype).dtype
     array, axes = _along(array, axis)
     power = _checked(p, len(axes))
+    summable = power == 2 and len(axes) == 1 and jnp.issubdtype(array.dtype, jnp.floating)
+    method = method or (current_reduction() if summable else None)
+    if method is not None:
+        _check_method(power, len(axes), array.dtype)
     wide = array.astype(numerics.accumulator(array.dtype))
     if any(wide.shape[i] == 0 for i in axes):
         return jnp.zeros([n for i, n in enumerate(wide.shape) if i not in axes], narrow)
@@ -48,7 +69,10 @@ def norm(x: Any, p: Any = 2, axis: int | Sequence[int] | None = None) -> jax.Arr
     zero = jnp.all(wide == 0, axis=axes, keepdims=True)
     # Away from 0 before the norm: what a select discards must be finite for its gradient to be 0.
     safe = jnp.where(zero, jnp.ones((), wide.dtype), wide)
-    found = jnp.linalg.norm(safe, ord=power, axis=axes if len(axes) == 2 else axes[0])
+    if method is None:
+        found = jnp.linalg.norm(safe, ord=power, axis=axes if len(axes) == 2 else axes[0])
+    else:
+        found = jnp.sqrt(registered_op("dot")(safe, safe, axes[0], method=method))
     return jnp.where(jnp.squeeze(zero, axes), jnp.zeros((), found.dtype), found).astype(narrow)
 
 
@@ -72,6 +96,20 @@ def _checked(p: Any, axes: int) -> Any:
     if isinstance(p, bool) or not isinstance(p, int | float):
         raise _invalid(f"p={p!r} is no norm of vectors", "a number; 'fro' and 'nuc' need two axes")
     return p
+
+
+def _check_method(p: Any, axes: int, dtype: Any) -> None:
+    if axes != 1 or p != 2:
+        raise _invalid(
+            f"method= is for the 2-norm of vectors, not for p={p!r} of {axes} axes",
+            "op.reduce_sum takes it for any sum",
+        )
+    if jnp.issubdtype(dtype, jnp.complexfloating):
+        raise CompileError(
+            Code.E_TARGET_CODEGEN,
+            f"norm: method= is for real numbers, not for {dtype}.",
+            hints="stack real and imaginary parts",
+        )
 
 
 def _invalid(problem: str, hint: str = "") -> CompileError:

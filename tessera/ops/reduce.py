@@ -15,10 +15,11 @@ import jax.numpy as jnp
 from jax.sharding import NamedSharding, PartitionSpec
 
 from tessera import dist
-from tessera.core import compat, numerics
+from tessera.core import compat, levels, numerics
 from tessera.core.errors import Code, CompileError
 from tessera.core.op import Sample, define_op, registered_op
 from tessera.core.operands import as_axis, to_array
+from tessera.core.tree_sum import divided, in_auto_mode
 
 MAX_CHUNKS = 8
 _FORMS = "reduce(x, 'sum', axis) of an array, or reduce(f, xs, init) of a function"
@@ -26,6 +27,7 @@ _FORMS = "reduce(x, 'sum', axis) of an array, or reduce(f, xs, init) of a functi
 Axes = int | Sequence[int] | None
 
 
+@levels.scoped
 def reduce_mean(
     x_or_list: Any,
     axis: Axes = None,
@@ -36,17 +38,20 @@ def reduce_mean(
     dtype: Any = None,
     layout: dist.Layout | None = None,
     mesh: dist.Mesh | None = None,
+    deterministic: Any = None,
 ) -> jax.Array:
     """Returns the mean over one axis, several, or all (`axis=None`): the sum of `op.reduce_sum`, divided.
 
     Arguments are those of `op.reduce_sum`; a list is averaged entry by entry. The result has the dtype of x
-    (integers and booleans give the default float) unless `dtype` names another. Raises what `op.reduce_sum`
-    raises, `E_SHAPE_MISMATCH` for the mean of nothing, and `E_GRAPH_INVALID` for a dtype that cannot hold it.
+    (integers and booleans give the default float) unless `dtype` names another. An exact sum is rounded to at
+    least fp32, and once more when divided. Raises what `op.reduce_sum` raises, `E_SHAPE_MISMATCH` for the
+    mean of nothing, and `E_GRAPH_INVALID` for a dtype that cannot hold it.
 
     >>> import jax.numpy as jnp
     >>> reduce_mean(jnp.array([[1, 2], [3, 5]]), axis=0).tolist()
     [2.0, 3.5]
     """
+    del deterministic  # has been read
     if isinstance(x_or_list, list | tuple):
         terms = [_of_numbers("reduce_mean", f"x[{i}]", x) for i, x in enumerate(x_or_list)]
         operand, count = terms, len(terms)
@@ -69,7 +74,7 @@ def reduce_mean(
         layout=layout,
         mesh=mesh,
     )
-    return (total / jnp.asarray(count, total.dtype)).astype(out)
+    return divided(total, count).astype(out)
 
 
 def reduce_max(
@@ -133,7 +138,7 @@ def reduce_prod(x: jax.Array, *, axis: int) -> jax.Array:
         return jnp.prod(wide, axis=axis, keepdims=True, promote_integers=False).astype(x.dtype)
     if not isinstance(x.shape[axis], int):
         raise _invalid("reduce_prod", f"the tree needs a length; axis {axis} is {x.shape[axis]}")
-    return _in_auto_mode(wide, axis).astype(x.dtype)
+    return in_auto_mode(lambda x: _tree_product(x, axis), [wide], axis).astype(x.dtype)
 
 
 @reduce_prod.def_call
@@ -251,15 +256,6 @@ def _extreme(
     x, kept = _laid_out(name, x, axes, keepdims, layout, mesh)
     found = function(x, axis=axes, keepdims=keepdims)
     return found if kept is None else dist.place(found, kept)
-
-
-def _in_auto_mode(x: jax.Array, axis: int) -> jax.Array:
-    kind = jax.typeof(x)
-    if not compat.explicitly_sharded(kind):
-        return _tree_product(x, axis)
-    entries = [None if i == axis else entry for i, entry in enumerate(kind.sharding.spec)]
-    out = NamedSharding(kind.sharding.mesh, PartitionSpec(*entries))
-    return compat.with_auto_axes(lambda x: _tree_product(x, axis), out)(x)
 
 
 def _tree_product(x: jax.Array, axis: int) -> jax.Array:

@@ -8,15 +8,13 @@ occur, so the compiler may place and vectorise them as it likes: it cannot chang
 depends on n alone, not on the other axes, so a row's sum does not depend on how many rows there
 are.
 
-The compensated sums walk the same tree with pairs (sum, error) and an addition that loses nothing
-(`_add_pairs`). A pair travels as one complex number: XLA:CPU has no loop with two results, and
-would read the operand once for the sums and once more for the errors.
+The compensated sums walk the same tree with pairs (sum, error) and an addition that loses nothing; the exact
+ones are sums of integers (`core.exact_sum`).
 """
 
 import functools
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import jax
@@ -25,16 +23,27 @@ from jax.sharding import NamedSharding, PartitionSpec
 
 from tessera import dist
 from tessera.core import compat, numerics
+from tessera.core.determinism import level_of_call
 from tessera.core.errors import Code, CompileError
+from tessera.core.exact_sum import exact_sum
 from tessera.core.op import Residuals, Sample, define_op
 from tessera.core.operands import as_axis, to_array
+from tessera.core.precision import current_reduction
+from tessera.core.tree_sum import (
+    COMPENSATED,
+    LANES,
+    MAX_CHUNKS,
+    PLAIN,
+    ROWS,
+    Addition,
+    add_neighbours,
+    entries,
+    in_auto_mode,
+    rounded,
+    tree_sum,
+)
 
-MAX_CHUNKS = 8
-ROWS = 16
-# Where it fits, a row is 16 lanes of a block of 256 entries: one vector load each, all from L1.
-LANES = 16
-
-NAIVE, TREE = "naive", "tree"
+NAIVE, TREE, COMPENSATION, EXACT = "naive", "tree", "compensated", "exact"
 
 
 @define_op("*b n@axis *c -> *b 1@axis *c", kinds="number", linear=True)
@@ -44,21 +53,28 @@ def reduce_sum(x: jax.Array, *, axis: int, method: str = TREE, dtype: Any = None
     The result has the dtype of `x` unless `dtype` names another; floats accumulate in fp32 or
     wider. Integers narrower than the default integer are summed, exactly, in that one (as in
     NumPy), and booleans are counted. The sum of nothing is 0. Several axes are summed one after
-    the other, the first axis first; the compensated methods sum them as one, in row-major order.
+    the other, the first axis first; the compensated and exact methods sum them as one, in row-major order.
     A list is added up in its order; its arrays must have one shape.
 
     `method` is one of
       tree       pairwise, in a tree fixed by the axis length: error grows with log n, and the bits
                  are the same on 1, 2, 4 and 8 devices, sharded or not, jitted or not
-      kahan, neumaier
-                 the same tree with every rounding error carried along (two-sum), for terms of
-                 mixed magnitude and sign as well: about one rounding of the true sum, equally
-                 reproducible
+      compensated, also called kahan and neumaier
+                 the same tree with every rounding error carried along (two-sum), equally
+                 reproducible. The error is half a unit in the last place and at most
+                 (2^-24 log2 n)^2 sum |x| (2^-53 in fp64): correctly rounded, but for near ties, up to
+                 a condition sum |x| / |sum x| of 10^6, and within some units at 10^8
+      exact      the true sum, rounded once to the dtype of the result (ties to even), whatever its
+                 condition: the same bits in any order of the terms and on any number of devices.
+                 Subnormal terms count as 0, and a sum that would be subnormal is 0. The terms are
+                 read once, and once more for every 24 bits (fp64: 53) that their exponents span
       naive      XLA's own; its bits depend on the device count. Also chosen by `stable=False`
 
     `layout` describes `x` on `mesh` (default: the current mesh): `x` is brought to it, and the
     result is replicated over the mesh axes that were summed. Where an axis is split in a number
     of parts that is no power of two it is gathered first: same bits, more traffic.
+
+    `deterministic` is the determinism level of this call, up to D4 (see `numerics.deterministic`).
 
     Raises `E_GRAPH_INVALID` (unknown method, repeated axis), `E_SHAPE_MISMATCH` (no such axis,
     shapes that differ in a list), and the errors of `dist.layout_sharding`. The derivative
@@ -77,8 +93,12 @@ def reduce_sum(x: jax.Array, *, axis: int, method: str = TREE, dtype: Any = None
         raise _invalid(f"the tree of {method!r} needs a length; axis {axis} is {x.shape[axis]}")
     if method == NAIVE or x.shape[axis] == 0 or not jnp.issubdtype(out, jnp.inexact):
         total = jnp.sum(x, axis=axis, dtype=wide, keepdims=True)
+    elif method == EXACT:
+        run = functools.partial(_exact_sum, axis=axis, wide=wide, out=out)
+        total = in_auto_mode(run, [x], axis)
     else:
-        total = _in_auto_mode(x, axis, ADDITIONS[method], wide)
+        run = functools.partial(_tree_sum, axis=axis, addition=ADDITIONS[method], wide=wide)
+        total = in_auto_mode(run, [x], axis)
     return jax.lax.convert_element_type(total, out)
 
 
@@ -93,21 +113,32 @@ def reduce_sum(
     dtype: Any = None,
     layout: dist.Layout | None = None,
     mesh: dist.Mesh | None = None,
+    deterministic: Any = None,
 ) -> jax.Array:
     method = _chosen_method(method, stable)
     if isinstance(x_or_list, list | tuple):
         if axis is not None or keepdims or layout is not None or mesh is not None:
             raise _invalid("a list is added entry by entry and takes no axis, keepdims or layout")
-        return _sum_list(x_or_list, method, dtype)
+        with level_of_call("reduce_sum", deterministic):
+            return _sum_list(x_or_list, method, dtype)
     x = to_array("reduce_sum", "x", x_or_list)
     x = x.astype(jnp.int32) if x.dtype == jnp.bool_ else x
     out = _checked_dtype(x.dtype, dtype)
     axes = _normal_axes(axis, x.ndim)
-    x, kept = _laid_out(x, axes, keepdims, layout, mesh)
-    total = _sum_axes(x, axes, method, _accumulator(x.dtype, out).name)
+    x, kept = _laid_out(x, axes, keepdims, layout, mesh, method)
+    # An exact sum is rounded once, to the result.
+    dtype = out if method == EXACT else _accumulator(x.dtype, out)
+    with level_of_call("reduce_sum", deterministic):
+        total = _sum_axes(x, axes, method, dtype.name)
     total = total if keepdims else jax.lax.squeeze(total, axes)
     total = total if kept is None else dist.place(total, kept)
     return total if total.dtype == out else total.astype(out)
+
+
+@reduce_sum.def_taylor
+def _(operands: Sequence[jax.Array], series: Sequence[Any], **statics: Any) -> tuple[Any, Any]:
+    run = functools.partial(reduce_sum.bind, **statics)
+    return run(operands[0]), [run(term) for term in series[0]]
 
 
 @reduce_sum.def_vjp
@@ -131,15 +162,15 @@ def add_rows(
     (Array([[1.e+08]], dtype=float32), Array([[2.]], dtype=float32))
     """
     wide = numerics.accumulator(x.dtype)
-    rows = [_rounded(row.astype(wide)) for row in _entries(x, x.ndim - 2)]
+    rows = [rounded(row.astype(wide)) for row in entries(x, x.ndim - 2)]
     rows = rows or [jnp.zeros((*x.shape[:-2], x.shape[-1]), wide)]
     if not compensated:
-        return _add_neighbours(rows, PLAIN.add).astype(x.dtype), None
+        return add_neighbours(rows, PLAIN.add).astype(x.dtype), None
     lost = [jnp.zeros_like(row) for row in rows]
     if errors is not None and errors.shape[-2]:
-        lost = [row.astype(wide) for row in _entries(errors, x.ndim - 2)]
+        lost = [row.astype(wide) for row in entries(errors, x.ndim - 2)]
     pairs = [jax.lax.complex(a, b) for a, b in zip(rows, lost, strict=True)]
-    total = _add_neighbours(pairs, COMPENSATED.add)
+    total = add_neighbours(pairs, COMPENSATED.add)
     return total.real.astype(x.dtype), total.imag.astype(x.dtype)
 
 
@@ -207,56 +238,29 @@ reduce_sum.samples = (
     Sample((37, 5), axis=0),
     Sample((1000,), axis=0, method="kahan"),
     Sample((3, 70, 2), axis=1, method="neumaier"),
+    Sample((3, 70, 2), axis=1, method=EXACT),
     Sample((4, 8), axis=1, method=NAIVE),
     Sample(Sample.integers((6, 16), -9, 9), axis=0),
 )
 
 
-@dataclass(frozen=True)
-class Addition:
-    """How a method adds: what a row becomes, how two rows are added, what the total is."""
-
-    lift: Callable[[jax.Array], jax.Array]
-    add: Callable[[jax.Array, jax.Array], jax.Array]
-    finish: Callable[[jax.Array], jax.Array]
-    of_pairs: bool = False
-
-
-def _as_it_is(x: jax.Array) -> jax.Array:
-    return x
+ADDITIONS = {
+    TREE: PLAIN,
+    COMPENSATION: COMPENSATED,
+    "kahan": COMPENSATED,
+    "neumaier": COMPENSATED,
+}
+METHODS = (*ADDITIONS, EXACT, NAIVE)
+AS_ONE = frozenset({*(name for name, addition in ADDITIONS.items() if addition.of_pairs), EXACT})
 
 
-def _pair(x: jax.Array) -> jax.Array:
-    return jax.lax.complex(x, jnp.zeros_like(x))
-
-
-def _add_pairs(a: jax.Array, b: jax.Array) -> jax.Array:
-    """Adds sums in the real parts; the imaginary parts collect what rounding took from them."""
-    total = a.real + b.real
-    of_b = total - a.real
-    lost = (a.real - (total - of_b)) + (b.real - of_b)
-    return jax.lax.complex(total, lost + (a.imag + b.imag))
-
-
-def _close(pair: jax.Array) -> jax.Array:
-    # The errors of an infinite sum are NaN.
-    return jnp.where(jnp.isfinite(pair.real), pair.real + pair.imag, pair.real)
-
-
-PLAIN = Addition(_as_it_is, jax.lax.add, _as_it_is)
-COMPENSATED = Addition(_pair, _add_pairs, _close, of_pairs=True)
-
-ADDITIONS = {TREE: PLAIN, "kahan": COMPENSATED, "neumaier": COMPENSATED}
-METHODS = (*ADDITIONS, NAIVE)
-
-
-def _in_auto_mode(x: jax.Array, axis: int, addition: Addition, wide: Any) -> jax.Array:
-    run = functools.partial(_tree_sum, axis=axis, addition=addition, wide=wide)
-    kind = jax.typeof(x)
-    if not compat.explicitly_sharded(kind):
-        return run(x)
-    out = NamedSharding(kind.sharding.mesh, _summed(kind.sharding.spec, (axis,), x.ndim, True))
-    return compat.with_auto_axes(run, out)(x)
+def _exact_sum(x: jax.Array, *, axis: int, wide: Any, out: Any) -> jax.Array:
+    if jnp.issubdtype(wide, jnp.complexfloating):
+        of_parts, narrow = (jnp.finfo(dtype).dtype for dtype in (wide, out))
+        parts = (jnp.real(x), jnp.imag(x))
+        sums = [_exact_sum(p, axis=axis, wide=of_parts, out=narrow) for p in parts]
+        return jax.lax.complex(*sums)
+    return exact_sum(x.astype(wide), axis, out)
 
 
 def _tree_sum(x: jax.Array, *, axis: int, addition: Addition, wide: Any) -> jax.Array:
@@ -264,83 +268,13 @@ def _tree_sum(x: jax.Array, *, axis: int, addition: Addition, wide: Any) -> jax.
         parts = (jnp.real(x), jnp.imag(x))
         sums = [_tree_sum(p, axis=axis, addition=addition, wide=p.dtype) for p in parts]
         return jax.lax.complex(*sums)
-
-    def lift(row: jax.Array) -> jax.Array:
-        return addition.lift(_rounded(row.astype(wide)))
-
-    chunks = math.gcd(x.shape[axis], MAX_CHUNKS)
-    split = _reshape_axis(x, axis, (chunks, x.shape[axis] // chunks))
-    sums = _sum_range(split, axis + 1, lift, addition.add)
-    total = addition.finish(_add_neighbours(_entries(sums, axis), addition.add))
-    return jnp.expand_dims(total, axis)
-
-
-def _sum_range(
-    x: jax.Array,
-    axis: int,
-    lift: Callable[[jax.Array], jax.Array],
-    add: Callable[[jax.Array, jax.Array], jax.Array],
-) -> jax.Array:
-    """Sums an axis that lies within one shard."""
-    length = x.shape[axis]
-    if length <= ROWS:
-        return _add_neighbours([lift(row) for row in _entries(x, axis)], add)
-    # The rows are lifted one by one: a lifted whole would have 16 readers and be written to memory.
-    sums = _add_neighbours([lift(row) for row in _rows(x, axis)], add)
-    total = _sum_range(sums, axis, _as_it_is, add)
-    rest = length % ROWS
-    if rest:
-        last = jax.lax.slice_in_dim(x, length - rest, length, axis=axis)
-        total = add(total, _sum_range(last, axis, lift, add))
-    return total
-
-
-def _rows(x: jax.Array, axis: int) -> list[jax.Array]:
-    """Splits an axis into 16 rows: interleaved within blocks that fill it, else end to end."""
-    length = x.shape[axis] // ROWS
-    if x.shape[axis] % (ROWS * LANES):
-        return [
-            jax.lax.slice_in_dim(x, i * length, (i + 1) * length, axis=axis) for i in range(ROWS)
-        ]
-    blocks = _reshape_axis(x, axis, (length // LANES, ROWS, LANES))
-    return [_merge_axes(row, axis) for row in _entries(blocks, axis + 1)]
-
-
-def _add_neighbours(
-    rows: list[jax.Array], add: Callable[[jax.Array, jax.Array], jax.Array]
-) -> jax.Array:
-    while len(rows) > 1:
-        pairs = [add(a, b) for a, b in zip(rows[::2], rows[1::2], strict=False)]
-        rows = pairs + rows[len(pairs) * 2 :]
-    return rows[0]
-
-
-def _rounded(x: jax.Array) -> jax.Array:
-    # A product summed in the loop that makes it may become a multiply-add, which does not round it;
-    # whether it does depends on the partition. The select prevents it.
-    if jnp.iscomplexobj(x):
-        return jax.lax.complex(_rounded(x.real), _rounded(x.imag))
-    return jnp.where(x == x, x, jnp.nan)
-
-
-def _entries(x: jax.Array, axis: int) -> list[jax.Array]:
-    return [jax.lax.index_in_dim(x, i, axis, keepdims=False) for i in range(x.shape[axis])]
-
-
-def _reshape_axis(x: jax.Array, axis: int, sizes: tuple[int, ...]) -> jax.Array:
-    return x.reshape(x.shape[:axis] + sizes + x.shape[axis + 1 :])
-
-
-def _merge_axes(x: jax.Array, axis: int) -> jax.Array:
-    """Merges an axis with the next."""
-    merged = x.shape[axis] * x.shape[axis + 1]
-    return x.reshape(*x.shape[:axis], merged, *x.shape[axis + 2 :])
+    return tree_sum([x], axis, addition, lambda row: addition.lift(rounded(row.astype(wide))))
 
 
 def _sum_axes(x: jax.Array, axes: tuple[int, ...], method: str, dtype: str) -> jax.Array:
     """Sums axes, which stay with size 1."""
-    if len(axes) > 1 and method in ADDITIONS and ADDITIONS[method].of_pairs:
-        # The errors of one axis would be rounded off before the next.
+    if len(axes) > 1 and method in AS_ONE:
+        # What the method keeps beyond one number would be rounded off before the next axis.
         kept = tuple(1 if i in axes else size for i, size in enumerate(x.shape))
         front = jnp.moveaxis(x, axes, range(len(axes)))
         as_one = front.reshape(math.prod(x.shape[i] for i in axes), *front.shape[len(axes) :])
@@ -366,14 +300,17 @@ def _sum_list(items: Sequence[Any], method: str, dtype: Any) -> jax.Array:
     wide = _accumulator(common, out)
     if not jnp.issubdtype(wide, jnp.inexact):
         return functools.reduce(jax.lax.add, [x.astype(wide) for x in arrays]).astype(out)
+    if method == EXACT:
+        stacked = jnp.stack([x.astype(common) for x in arrays])
+        return jax.lax.squeeze(reduce_sum.bind(stacked, axis=0, method=method, dtype=out), (0,))
     addition = ADDITIONS.get(method, PLAIN)
-    lifted = [addition.lift(_rounded(x.astype(wide))) for x in arrays]
+    lifted = [addition.lift(rounded(x.astype(wide))) for x in arrays]
     return addition.finish(functools.reduce(addition.add, lifted)).astype(out)
 
 
 def _chosen_method(method: str | None, stable: bool) -> str:
     if method is None:
-        return TREE if stable else NAIVE
+        return (current_reduction() or TREE) if stable else NAIVE
     if method not in METHODS:
         raise _invalid(f"unknown method {method!r}; one of {', '.join(METHODS)}")
     if not stable and method != NAIVE:
@@ -421,6 +358,7 @@ def _laid_out(
     keepdims: bool,
     layout: dist.Layout | None,
     mesh: dist.Mesh | None,
+    method: str,
 ) -> tuple[jax.Array, NamedSharding | None]:
     """Returns the operand brought to its layout, and the layout of the result."""
     if layout is None and mesh is None:
@@ -430,7 +368,7 @@ def _laid_out(
     entries = [*spec, *(None,) * (x.ndim - len(spec))]
     for axis in axes:
         parts = math.prod(mesh.topology[name] for name in dist.axes_of(entries[axis]))
-        if parts & (parts - 1):
+        if parts & (parts - 1) and method != EXACT:
             entries[axis] = None
     operand = dist.place(x, NamedSharding(mesh.jax, PartitionSpec(*entries)))
     return operand, NamedSharding(mesh.jax, _summed(spec, axes, x.ndim, keepdims))
