@@ -29,7 +29,7 @@ FAMILIES = {
     "Blocks of networks": "linear mlp embedding transformer feed_forward conv dropout",
     "Mixture of experts": "moe topk recursive_mixture",
     "Losses": "cross_entropy mse kl_divergence",
-    "Reductions": "reduce_sum reduce segment_reduce",
+    "Reductions": "reduce_sum reduce dot segment_reduce",
     "Linear algebra": "decompositions solve",
     "Sparse matrices": "sparse bsmm",
     "Spectral": "fft dct stft wavelet spectral_conv conv_fft spectral_filter poisson",
@@ -37,7 +37,7 @@ FAMILIES = {
     "Random numbers": "rng",
     "Logic": "logic",
     "Movement and layout": "movement gather rearrange pack",
-    "Arrays, dtypes and checks": "tensor cast copy quantize assert_shape check_numerics",
+    "Arrays, dtypes and checks": "tensor cast copy quantize assert_shape check_numerics precision",
     "Control flow and functions": "control_flow pipeline recursive tile_kernel",
 }
 OTHERS = "Others"

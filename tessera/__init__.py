@@ -17,7 +17,8 @@ Reading order:
     tessera.autodiff  gradients, Jacobian products and adjoints of functions, gradients of your own
     tessera.pde       exact differential operators on functions of a point
     tessera.dist      meshes, shard specifications, sharded tensors
-    tessera.numerics  what accumulates in which dtype, and the tolerance a dtype earns
+    tessera.numerics  bits one can rely on, precision, tolerances, and the rounding error of a program
+    tessera.training  loss scaling, and weights in narrow floats whose updates add up
     tessera.errors    every error, its code and its fix
 
 `tessera.op` and `tessera.ops` are one module. Names load on first use, so importing Tessera costs nothing
@@ -32,10 +33,10 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from tessera import autodiff, dist, graph, ir, nn, ops, pde, tile
+    from tessera import autodiff, dist, graph, ir, nn, numerics, ops, pde, tile, training
     from tessera import ops as op
     from tessera.api import compile, explain, export_mlir, inspect, load  # noqa: A004
-    from tessera.core import errors, numerics
+    from tessera.core import errors
     from tessera.core.checks import checks
 
 __version__ = "0.1.0"
@@ -58,6 +59,7 @@ __all__ = [
     "ops",
     "pde",
     "tile",
+    "training",
 ]
 
 _MODULES = {
@@ -67,11 +69,12 @@ _MODULES = {
     "graph": "tessera.graph",
     "ir": "tessera.ir",
     "nn": "tessera.nn",
-    "numerics": "tessera.core.numerics",
+    "numerics": "tessera.numerics",
     "op": "tessera.ops",
     "ops": "tessera.ops",
     "pde": "tessera.pde",
     "tile": "tessera.tile",
+    "training": "tessera.training",
 }
 _FUNCTIONS = {
     "checks": "tessera.core.checks",

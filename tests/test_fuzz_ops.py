@@ -51,6 +51,7 @@ CANONICAL = {
 NOT_FUZZED = {
     "all_reduce": "a collective over the devices of a mesh",
     "BSR": "a container, which the calls of bsmm make",
+    "numeric": "makes a policy, of words alone",
     "Route": "a container, which the calls of moe_dispatch and moe_combine make",
     "router": "makes an object without arrays; its routes are fuzzed as moe and aux_loss",
 }

@@ -10,12 +10,15 @@ import pytest
 from jax.sharding import NamedSharding
 from jax.sharding import PartitionSpec as P
 
-from tessera import dist, numerics, op
+from tessera import dist, op
+from tessera.core import precision
 from tessera.core.errors import Code, CompileError, TesseraError, TesseraWarning
 
 pytestmark = pytest.mark.newest
 
 TOKENS, WIDTH, HIDDEN, EXPERTS = 13, 6, 8, 8
+# The products of experts are in fp8 too: under a scale for each row, which no mesh changes.
+BY_ROW = op.numeric("fp8_e4m3", scale="per_channel")
 PACKED = {"type": "auto", "pack_dtype": "fp8_e4m3"}
 RNG = np.random.default_rng(3)
 
@@ -186,18 +189,22 @@ def packed_by_numpy(x):
 @pytest.mark.slow
 def test_packed_rows_are_rounded_alike_on_one_device_and_on_several():
     x = X.at[2].set(0.0).at[3].mul(1e4)
-    with numerics.policy("fp8"):
+    with precision.policy(BY_ROW):
         run = partial(mixed, transport=PACKED, deterministic=True)
         one = jax.jit(run)(x, PARAMS, SCORES)
         many = jax.jit(partial(run, mesh=GRID))(x, PARAMS, SCORES)
-    exact = compiled(jnp.asarray(packed_by_numpy(x), jnp.float32), PARAMS, SCORES, capacity=None)
+        packed = jnp.asarray(packed_by_numpy(x), jnp.float32)
+        exact = compiled(packed, PARAMS, SCORES, capacity=None)
     close(one, exact, 1e-4)
     close(many, exact, 1e-4)
 
 
 def test_a_bare_word_with_a_packed_transport_runs_as_written():
     x, experts = X, [partial(mlp, one_of(e)) for e in range(4)]
-    with numerics.policy("fp8"), pytest.warns(TesseraWarning, match="fixed random weights"):
+    rule, packed = op.router(4, k=2), jnp.asarray(packed_by_numpy(x), jnp.float32)
+    with precision.policy(BY_ROW):
+        expected = op.moe(packed, experts, router=rule.apply(rule.init(0, WIDTH), x))
+    with precision.policy(BY_ROW), pytest.warns(TesseraWarning, match="fixed random weights"):
         y = op.moe(
             x,
             experts,
@@ -205,14 +212,11 @@ def test_a_bare_word_with_a_packed_transport_runs_as_written():
             transport={"type": "auto", "pack_dtype": "fp8_e4m3"},
             deterministic=True,
         )
-    rule = op.router(4, k=2)
-    route = rule.apply(rule.init(0, WIDTH), x)
-    packed = jnp.asarray(packed_by_numpy(x), jnp.float32)
-    close(y, op.moe(packed, experts, router=route), 1e-4)
+    close(y, expected, 1e-4)
 
 
 def test_packed_rows_travel_as_8_bit_floats_one_way():
-    with numerics.policy("fp8"):
+    with precision.policy("fp8"):
         run = partial(mixed, mesh=line(2), transport=PACKED)
         text = jax.jit(run).lower(X, PARAMS, SCORES).as_text()
     sent = re.findall(r"all_to_all.*-> tensor<[\dx]*x(\w+)>", text)
@@ -229,7 +233,7 @@ def test_rounding_on_the_wire_is_the_identity_in_derivatives():
         identity = (lambda p, r: r, jnp.zeros((4, 1)))
         return op.moe(x, identity, router=route, mesh=mesh, transport=PACKED)
 
-    with numerics.policy("fp8"):
+    with precision.policy("fp8"):
         for mesh in (None, line(2)):
             y, pull = jax.vjp(partial(brought, mesh=mesh), rows)
             close(y, packed_by_numpy(rows))
@@ -242,7 +246,7 @@ def test_rounding_on_the_wire_is_the_identity_in_derivatives():
 @pytest.mark.slow
 def test_experts_of_different_kinds_get_packed_rows_too():
     route = op.Route(jnp.arange(2)[:, None], jnp.ones((2, 1)))
-    with numerics.policy("fp8"):
+    with precision.policy("fp8"):
         y = op.moe(X[:2], [lambda r: r, lambda r: -r], router=route, transport=PACKED)
     close(y, packed_by_numpy(X[:2]) * np.array([[1], [-1]]))
 
@@ -251,10 +255,10 @@ def test_experts_of_different_kinds_get_packed_rows_too():
 def test_packing_needs_the_fp8_policy_also_where_a_program_is_kept(word):
     route = op.Route(jnp.zeros((TOKENS, 1), jnp.int32), jnp.ones((TOKENS, 1)), experts=1)
     run = jax.jit(lambda x: op.moe_dispatch(x, route, transport=PACKED)[0])
-    with numerics.policy("fp8"):
+    with precision.policy("fp8"):
         run(X)
     with (
-        numerics.policy(word),
+        precision.policy(word),
         pytest.raises(CompileError, match=f"the policy is '{word}'") as found,
     ):
         run(X)

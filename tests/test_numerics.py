@@ -47,34 +47,6 @@ def test_tolerances_tighten_with_precision():
         assert numerics.tolerance(word)[0] > jnp.finfo(word).eps  # no dtype can do better
 
 
-def test_the_innermost_policy_counts_and_ends_with_its_scope():
-    assert numerics.current_policy() == "fp32"
-    with numerics.policy("fp8"):
-        with numerics.policy("mixed"):
-            assert numerics.current_policy() == "mixed"
-        assert numerics.current_policy() == "fp8"
-    assert numerics.current_policy() == "fp32"
-
-
-def test_a_compiled_function_is_traced_once_for_each_policy():
-    found = []
-    run = jax.jit(lambda x: found.append(numerics.current_policy()) or x)
-    for word in ("fp32", "fp8", "fp8", "fp32"):
-        with numerics.policy(word):
-            run(1.0)
-    run(1.0)
-    assert found == ["fp32", "fp8"]
-
-
-def test_an_unknown_policy_lists_the_known_ones():
-    with (
-        pytest.raises(CompileError, match="'fp4'; one of fp32, mixed, fp8, tf32") as caught,
-        numerics.policy("fp4"),
-    ):
-        pass
-    assert caught.value.code is Code.E_GRAPH_INVALID
-
-
 def test_keys_and_seeds_name_the_same_stream():
     expected = jax.random.key_data(jax.random.key(5))
     for key in (5, np.int32(5), jax.random.key(5), jax.random.PRNGKey(5)):

@@ -13,8 +13,9 @@ import jax.numpy as jnp
 from jax import lax
 
 from tessera.core import kvcache, numerics
+from tessera.core.determinism import as_level
 from tessera.core.errors import Code, CompileError
-from tessera.core.keywords import as_precision, check_deterministic
+from tessera.core.keywords import as_precision
 from tessera.core.kvcache import RING, KVCache
 from tessera.core.operands import as_integer, as_number, check_kind, to_array
 from tessera.core.score_tiles import in_reach
@@ -42,6 +43,7 @@ class Attention:
     has_heads: bool
     out_dtype: Any  # None: that of what is computed
     cache: KVCache | None
+    deterministic: str | None  # the level asked for
 
     def visible(self) -> Array | None:
         """Returns which scores count, or None if all do."""
@@ -83,7 +85,7 @@ def read_call(
     if accumulate != "fp32":
         fix = "fp32, which is fp64 for fp64 operands"
         raise _invalid(op, f"accumulate={accumulate!r} is unknown", fix)
-    check_deterministic(op, deterministic)
+    level = as_level(op, deterministic)
     direct = {"block_q": block_q, "block_k": block_k, "block_d": block_d}
     blocks = _blocks(op, direct, params or {})
     window = _window(op, window)
@@ -113,6 +115,7 @@ def read_call(
         has_heads=has_heads,
         out_dtype=out_dtype,
         cache=cache,
+        deterministic=level,
     )
 
 

@@ -225,6 +225,37 @@ def in_auto_mode(
     return with_auto_axes(function, shardings)
 
 
+def is_literal(atom: Any) -> bool:
+    """Returns whether an operand of an equation is a constant written in it."""
+    return isinstance(atom, _jaxprs.Literal)
+
+
+def is_jaxpr(value: Any) -> bool:
+    """Returns whether a value is a jaxpr, closed over constants or not."""
+    return isinstance(value, _jaxprs.Jaxpr | _jaxprs.ClosedJaxpr)
+
+
+def hidden_body(equation: Any) -> ClosedJaxpr | None:
+    """Returns the traced function of an equation that keeps one to itself, None for any other.
+
+    From JAX 0.12 on some functions of `jax.numpy`, `searchsorted` and `nonzero` among them, are one equation
+    until they are lowered.
+    """
+    if equation.primitive.name != "call_hi_primitive":
+        return None
+    hidden = equation.params["_prim"]
+
+    def expand(*operands: Any) -> list[Any]:
+        return jax.tree.leaves(hidden.expand(*jax.tree.unflatten(hidden.in_tree, operands)))
+
+    return jax.make_jaxpr(expand)(*(v.aval for v in equation.invars))
+
+
+def context_of(equation: Any) -> Any:
+    """Returns the context, a mesh above all, in which an equation was traced, to be entered."""
+    return equation.ctx.manager
+
+
 def opened(jaxpr: Any) -> tuple[Any, Sequence[Any]]:
     """Returns a jaxpr, closed over constants or not, and its constants."""
     consts = jaxpr.consts if isinstance(jaxpr, _jaxprs.ClosedJaxpr) else ()
@@ -248,6 +279,17 @@ def closed_jaxpr(
         origin.debug_info,
     )
     return _jaxprs.ClosedJaxpr(jaxpr, [array for _, array in constants])
+
+
+def without_constants(traced: ClosedJaxpr) -> tuple[ClosedJaxpr, Sequence[Any]]:
+    """Returns a traced function whose constants are its first arguments, and the constants."""
+    jaxpr, consts = opened(traced)
+    variables = [*jaxpr.constvars, *jaxpr.invars]
+    names = _jaxprs.DebugInfo("jit", "at_level", ("",) * len(variables), ("",) * len(jaxpr.outvars))
+    hoisted = _jaxprs.Jaxpr(
+        [], variables, list(jaxpr.outvars), list(jaxpr.eqns), jaxpr.effects, names
+    )
+    return _jaxprs.ClosedJaxpr(hoisted, []), consts
 
 
 def moved_effects(effects: Any, before: Sequence[Any], after: Sequence[Any]) -> Any:
@@ -335,6 +377,14 @@ def scan_constants(scan: Any) -> int:
     if "num_consts" in params:  # to JAX 0.11
         return params["num_consts"]
     return len(params["ft_in"].unpack()[0])
+
+
+def scan_carries(scan: Any) -> int:
+    """Returns how many operands of a scan go from step to step; they follow the constants."""
+    params = scan.params
+    if "num_carry" in params:  # to JAX 0.11
+        return params["num_carry"]
+    return len(params["ft_in"].unpack()[1])
 
 
 def varies_alike(traced: ClosedJaxpr, types: Sequence[Any]) -> bool:

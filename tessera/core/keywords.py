@@ -1,6 +1,5 @@
-"""Keywords that several ops take: `precision=`, the dtype operands are computed in, and `deterministic=`."""
+"""The keyword `precision=` that several ops take: the dtype operands are computed in."""
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,8 +13,6 @@ from tessera.core.errors import Code, CompileError
 # one that has a single way, as CPUs do, uses that.
 FULL, TF32 = "highest", "high"
 PRECISIONS = ("fp64", "fp32", "tf32", "bf16", "fp16")
-REDUCE_TREES = ("binary", "flat", "ring")
-SEND_ORDERS = ("lexicographic", "rank", "auto")
 
 
 @dataclass(frozen=True)
@@ -46,32 +43,6 @@ def as_precision(op: str, word: Any) -> Precision:
     if not jnp.issubdtype(found, jnp.floating):
         raise _invalid(op, f"precision is {found.name}, no float dtype", f"one of {known}")
     return Precision(found, FULL if found.name == "float32" else None)
-
-
-def check_deterministic(op: str, value: Any) -> None:
-    """Raises `E_GRAPH_INVALID` unless a `deterministic=` is None, a bool or a dict of known words.
-
-    For ops that add up in a fixed order in any case, so that it changes nothing.
-
-    >>> check_deterministic("flash_attention", {"deterministic": True, "reduce_tree": "binary"})
-    """
-    if value is None or isinstance(value, bool):
-        return
-    if not isinstance(value, Mapping):
-        raise _invalid(op, f"deterministic is {value!r}", "a bool, or a dict")
-    allowed: dict[str, tuple[Any, ...]] = {
-        "deterministic": (True, False),
-        "reduce_tree": REDUCE_TREES,
-        "send_order": SEND_ORDERS,
-    }
-    for name, word in value.items():
-        if name not in allowed:
-            raise _invalid(
-                op, f"deterministic has an unknown entry {name!r}", f"one of {', '.join(allowed)}"
-            )
-        if word not in allowed[name]:
-            words = ", ".join(map(str, allowed[name]))
-            raise _invalid(op, f"deterministic: {name} is {word!r}", f"one of {words}")
 
 
 def _invalid(op: str, problem: str, fix: str) -> CompileError:

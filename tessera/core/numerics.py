@@ -1,7 +1,5 @@
-"""Dtype words, accumulation dtypes, tolerances and the precision policy of a scope."""
+"""Dtype words, accumulation dtypes and tolerances."""
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from typing import Any
 
 import jax
@@ -51,40 +49,6 @@ TOLERANCES: dict[str, tuple[float, float]] = {
     "float8_e4m3fn": (1.25e-1, 5e-2),
     "float8_e5m2": (1.25e-1, 5e-2),
 }
-
-POLICIES = ("fp32", "mixed", "fp8", "tf32")
-
-# Part of the key under which `jit` keeps programs.
-_policy = jax.make_user_context("fp32")
-
-
-@contextmanager
-def policy(word: str) -> Iterator[None]:
-    """Sets the precision policy of the calls made inside: fp32 (the default), mixed, fp8 or tf32.
-
-    Only "fp8" has an effect: it permits `pack_dtype="fp8_e4m3"` in the transport of `op.moe` and
-    `op.moe_dispatch`. The others are accepted, and change no op. The innermost scope counts; a compiled
-    function is compiled once per policy. Raises `E_GRAPH_INVALID` for another word.
-
-    >>> with policy("fp8"):
-    ...     current_policy()
-    'fp8'
-    """
-    if word not in POLICIES:
-        raise CompileError(
-            Code.E_GRAPH_INVALID, f"policy: unknown word {word!r}; one of {', '.join(POLICIES)}."
-        )
-    with _policy(word):
-        yield
-
-
-def current_policy() -> str:
-    """Returns the precision policy of the scope.
-
-    >>> current_policy()
-    'fp32'
-    """
-    return _policy.value
 
 
 def dtype(word: Any, where: str = "dtype") -> np.dtype:

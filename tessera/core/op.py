@@ -25,9 +25,10 @@ import jax.numpy as jnp
 from jax.extend.core import InconclusiveDimensionOperation
 from jax.interpreters import ad
 
-from tessera.core import compat
+from tessera.core import compat, determinism, levels, precision
+from tessera.core.determinism import FIXED
 from tessera.core.dims import Signature, Term, parse, parse_terms
-from tessera.core.errors import Code, CompileError
+from tessera.core.errors import Code, CompileError, NumericsError
 from tessera.core.operands import check_kind, promote_floats, share_varying_axes, to_array
 from tessera.core.partition import Splits, layout_of, parse_splits, run_per_device
 from tessera.core.primitive import EXPANSIONS, Flat, make_primitive, taylor_from
@@ -168,7 +169,11 @@ class Op(Generic[P, R]):
         self._vjp: Callable[..., Any] | None = None
         self._taylor: Callable[..., Any] | None = None
         self._primitive = make_primitive(
-            name, self._flat_reference, self._signature, choose=self._choose_output
+            name,
+            self._flat_reference,
+            self._signature,
+            choose=self._choose_output,
+            mapped=_mapped,
         )
         ad.primitive_jvps[self._primitive] = self._jvp_rule
         ad.primitive_transposes[self._primitive] = self._linear_transpose_rule
@@ -177,8 +182,12 @@ class Op(Generic[P, R]):
         _BY_NAME[name] = self
 
     def __call__(self, *args: P.args, **kwargs: P.kwargs) -> R:
-        """Applies the op to arrays and static arguments."""
-        return self._call(*args, **kwargs)
+        """Applies the op to arrays and static arguments, and at the `policy=` of the call if there is one."""
+        chosen: Any = kwargs.pop("policy", None)
+        if chosen is None:
+            return self._call(*args, **kwargs)
+        with precision.policy(chosen):
+            return self._call(*args, **kwargs)
 
     def __repr__(self) -> str:
         return f"<op {self.name}: {self.dims}>"
@@ -222,6 +231,7 @@ class Op(Generic[P, R]):
                 self._flat_forward,
                 lambda params: self._signature(params, self._saves),
                 choose=self._choose_forward,
+                mapped=_mapped,
             )
             ad.primitive_jvps[self._forward_primitive] = self._forward_jvp_rule
             return function
@@ -235,7 +245,11 @@ class Op(Generic[P, R]):
         """
         self._vjp = function
         self._tangent_primitive = make_primitive(
-            f"{self.name}_tangent", self._flat_tangent, self._tangent_signature, may_broadcast=False
+            f"{self.name}_tangent",
+            self._flat_tangent,
+            self._tangent_signature,
+            may_broadcast=False,
+            mapped=_mapped,
         )
         ad.primitive_jvps[self._tangent_primitive] = self._tangent_jvp_rule
         ad.primitive_transposes[self._tangent_primitive] = self._transpose_rule
@@ -248,7 +262,8 @@ class Op(Generic[P, R]):
         """
         self._jvp = function
         compat.jet_rules[self._primitive] = taylor_from(self._written_tangent, self._primitive.bind)
-        EXPANSIONS.pop(self._primitive)  # whoever looked inside would miss the tangent map
+        # Whoever looked inside would miss the tangent map.
+        levels.WRITTEN[self._primitive] = EXPANSIONS.pop(self._primitive)
         return function
 
     def def_taylor(self, function: F) -> F:
@@ -270,6 +285,8 @@ class Op(Generic[P, R]):
         partitions: bool = False,
         splits: str = "",
         sums: bool = False,
+        tiles: Mapping[str, str] | None = None,
+        tree: str | None = None,
     ) -> Callable[[F], F]:
         """Adds a formulation with the contract of the reference, or of the forward where there is one.
 
@@ -277,10 +294,14 @@ class Op(Generic[P, R]):
         XLA can split it over devices along the batch without gathering. Others run on several devices per
         device, along the axes that `splits` names (see `def_tile`), and leave the work to the reference where
         it names none or another one is split. Inside `shard_map` a program is per device, so they run.
+        With `tiles`, which names for an axis the static argument that is its tile, the bits are the same
+        however it runs: what leaves no whole tiles on a device is gathered, and along the axis `tree` the
+        parts of devices are added in a tree.
         """
 
         def decorate(function: F) -> F:
-            axes, rules = self._splits(splits, sums), dict.fromkeys(platforms, when)
+            axes = self._splits(splits, sums, tiles, tree)
+            rules = dict.fromkeys(platforms, when)
             self.algorithms[name] = Algorithm(name, function, rules, partitions, axes)
             return function
 
@@ -317,8 +338,14 @@ class Op(Generic[P, R]):
         rules = {**({} if before is None else before.when), **dict.fromkeys(platforms, when)}
         self.algorithms[TILE] = Algorithm(TILE, _no_function, rules, False, axes)
 
-    def _splits(self, text: str, sums: bool) -> Splits:
-        found = parse_splits(text, sums=sums)
+    def _splits(
+        self,
+        text: str,
+        sums: bool,
+        tiles: Mapping[str, str] | None = None,
+        tree: str | None = None,
+    ) -> Splits:
+        found = parse_splits(text, sums=sums, tiles=tiles, tree=tree)
         known = {axis.name for term in self.dims.operands for axis in term.axes}
         if text not in ("", "*b") and not found.axes <= known:
             raise self._invalid(f"cannot split {sorted(found.axes - known)[0]!r}, an axis it lacks")
@@ -326,21 +353,32 @@ class Op(Generic[P, R]):
 
     # -- calling ---------------------------------------------------------------------------------------
 
-    def bind(self, *operands: Any, algorithm: str | None = None, **statics: Any) -> Any:
+    def bind(
+        self,
+        *operands: Any,
+        algorithm: str | None = None,
+        deterministic: Any = None,
+        **statics: Any,
+    ) -> Any:
         """Checks operands against kinds and dims, brings them to common dtypes, and applies the op.
 
         Absent operands are None. `algorithm` pins a formulation by name ("reference" for the reference);
-        otherwise one is chosen when the op is lowered. Raises `E_SHAPE_MISMATCH`, `E_TARGET_CODEGEN` (dtype)
-        or `E_GRAPH_INVALID`.
+        otherwise one is chosen when the op is lowered. `deterministic` is the level of this call, by default
+        that of the scope: from D2 on the reference is computed at that level, which is then the algorithm.
+        Raises `E_SHAPE_MISMATCH`, `E_TARGET_CODEGEN` (dtype), `E_GRAPH_INVALID`, or `E_NONDETERMINISTIC` if
+        the op cannot reach the level.
         """
-        if algorithm is not None and algorithm != REFERENCE and algorithm not in self.algorithms:
+        if algorithm is None:
+            algorithm = self._level_of_call(deterministic)
+        elif algorithm not in (REFERENCE, *FIXED, *self.algorithms):
             known = ", ".join([REFERENCE, *self.algorithms])
             raise self._invalid(f"has no algorithm {algorithm!r}; one of {known}")
         statics = {**self.statics, **statics}
         if len(operands) < len(self.operand_names):
             operands += (None,) * (len(self.operand_names) - len(operands))
         arrays = [self._operand(i, x) for i, x in enumerate(operands)]
-        arrays = promote_floats(arrays, self.kinds)
+        arrays = promote_floats(arrays, self.kinds, self.name)
+        arrays, statics, result = precision.for_product(self.name, arrays, statics)
         shapes = [None if x is None else tuple(x.shape) for x in arrays]
         self.dims.bind(self.name, self.operand_names, shapes, statics)
         present = tuple(x is not None for x in arrays)
@@ -353,7 +391,17 @@ class Op(Generic[P, R]):
             if not unhashable:
                 raise
             raise self._invalid(f"static argument {unhashable[0]!r} is not hashable") from error
-        return self._assemble(outs, params)
+        found = self._assemble(outs, params)
+        return found if result is None else found.astype(result)
+
+    def _level_of_call(self, deterministic: Any) -> str | None:
+        """Returns the level from D2 on at which the op is computed, None where nothing changes."""
+        if deterministic is None:
+            level = determinism.current_level()
+        else:
+            with determinism.level_of_call(self.name, deterministic):
+                level = determinism.current_level()
+        return level if level in FIXED else None
 
     def _operand(self, index: int, x: Any) -> jax.Array | None:
         name = self.operand_names[index]
@@ -389,29 +437,39 @@ class Op(Generic[P, R]):
     def _flat_reference(
         self, *live: Any, present: Any, algorithm: Any, **statics: Any
     ) -> list[Any]:
-        del algorithm  # a choice among formulations, not part of the value
-        out = self.reference(*_fill(present, live), **statics)
-        return self._flatten(out, present, statics)
+        def run(*live: Any) -> list[Any]:
+            out = self.reference(*_fill(present, live), **statics)
+            return self._flatten(out, present, statics)
+
+        return self._computed(run, algorithm)(*live)
 
     def _flat_forward(self, *live: Any, present: Any, algorithm: Any, **statics: Any) -> list[Any]:
-        del algorithm
-        assert self._forward is not None
-        out, *saved = self._forward(*_fill(present, live), **statics)
-        return [*self._flatten(out, present, statics), *saved]
+        def run(*live: Any) -> list[Any]:
+            assert self._forward is not None
+            out, *saved = self._forward(*_fill(present, live), **statics)
+            return [*self._flatten(out, present, statics), *saved]
+
+        return self._computed(run, algorithm)(*live)
+
+    def _computed(self, run: Flat, algorithm: Any) -> Flat:
+        """Returns a function computed as an algorithm says: at a level if it is one, else as it stands."""
+        return levels.inline(run, algorithm, self.name) if algorithm in FIXED else run
 
     def _flat_tangent(
         self, *xs: Any, present: Any, nonzero: Any, algorithm: Any, **statics: Any
     ) -> list[Any]:
-        operands, tangents = xs[: sum(present)], xs[len(xs) - sum(nonzero) :]
-
-        def of_moving(*moving: Any) -> list[Any]:
+        def of_moving(operands: Any, *moving: Any) -> list[Any]:
             rest = iter(moving)
             mixed = (next(rest) if moves else x for moves, x in zip(nonzero, operands, strict=True))
-            outs = self._flat_reference(*mixed, present=present, algorithm=algorithm, **statics)
+            outs = self._flat_reference(*mixed, present=present, algorithm=None, **statics)
             return [out for out in outs if _differentiable(out)]
 
-        moving = tuple(x for moves, x in zip(nonzero, operands, strict=True) if moves)
-        return jax.jvp(of_moving, moving, tuple(tangents))[1]
+        def run(*xs: Any) -> list[Any]:
+            operands, tangents = xs[: sum(present)], xs[len(xs) - sum(nonzero) :]
+            moving = tuple(x for moves, x in zip(nonzero, operands, strict=True) if moves)
+            return jax.jvp(functools.partial(of_moving, operands), moving, tuple(tangents))[1]
+
+        return self._computed(run, algorithm)(*xs)
 
     def _flatten(self, out: Any, present: Any, statics: Any) -> list[Any]:
         parts = out if isinstance(out, tuple) else (out,)
@@ -524,6 +582,13 @@ class Op(Generic[P, R]):
         if whole is None or not found.splits.axes:
             return whole if found.name != TILE else None
         devices = compat.devices_to_split_over(ctx)
+        if not devices and found.splits.tiles:
+            raise NumericsError(
+                Code.E_NONDETERMINISTIC,
+                f"{self.name}: its bits cannot be kept where only some axes of a mesh are manual, or where a "
+                "program for several devices is exported.",
+                hints="make every axis of the mesh manual, or none",
+            )
         if not devices:
             return kind.reference
         given = tuple(sorted(params.items()))
@@ -606,6 +671,8 @@ class Op(Generic[P, R]):
     # -- derivative rules ------------------------------------------------------------------------------
 
     def _jvp_rule(self, primals: Sequence[Any], tangents: Sequence[Any], **params: Any) -> Any:
+        if params["algorithm"] in FIXED and self._vjp is None:
+            return self._jvp_at_level(self._primitive, primals, tangents, params)
         if self._jvp is not None:
             return self._written_jvp(primals, tangents, params)
         if self._vjp is None:
@@ -619,6 +686,14 @@ class Op(Generic[P, R]):
             self._tangent_primitive.bind(*primals, *results, *moving, nonzero=nonzero, **params)
         )
         return outs, [next(found) if _differentiable(x) else _no_tangent(x) for x in outs]
+
+    def _jvp_at_level(
+        self, primitive: Any, primals: Sequence[Any], tangents: Sequence[Any], params: Any
+    ) -> tuple[list[Any], list[Any]]:
+        """The rule of a primitive at a level: the tangent map of what it is without one, at that level."""
+        outs = primitive.bind(*primals, **params)
+        plain = functools.partial(primitive.bind, **{**params, "algorithm": None})
+        return outs, levels.tangents_at(params["algorithm"], plain, primals, tangents, outs)
 
     def _written_jvp(
         self, primals: Sequence[Any], tangents: Sequence[Any], params: dict[str, Any]
@@ -647,11 +722,15 @@ class Op(Generic[P, R]):
     def _forward_jvp_rule(
         self, primals: Sequence[Any], tangents: Sequence[Any], **params: Any
     ) -> Any:
+        if params["algorithm"] in FIXED:
+            return self._jvp_at_level(self._forward_primitive, primals, tangents, params)
         return jvp_of(functools.partial(self._flat_forward, **params), primals, tangents)
 
     def _tangent_jvp_rule(
         self, primals: Sequence[Any], tangents: Sequence[Any], **params: Any
     ) -> Any:
+        if params["algorithm"] in FIXED:
+            return self._jvp_at_level(self._tangent_primitive, primals, tangents, params)
         return jvp_of(functools.partial(self._flat_tangent, **params), primals, tangents)
 
     def _linear_transpose_rule(
@@ -661,6 +740,9 @@ class Op(Generic[P, R]):
 
         JAX refuses if the reference is not; where it cannot tell, `define_op(linear=True)` says so.
         """
+        if params["algorithm"] in FIXED:
+            plain = functools.partial(self._primitive.bind, **{**params, "algorithm": None})
+            return levels.transpose_at(params["algorithm"], plain, cotangents, xs)
         run = functools.partial(
             self._primitive.bind if self.linear else self._flat_reference, **params
         )
@@ -699,6 +781,8 @@ class Op(Generic[P, R]):
 
         given = [ad.instantiate_zeros(ct) for ct in cotangents]
         run = compat.in_auto_mode(backward, _pick(nonzero, operands))
+        if params["algorithm"] in FIXED:
+            run = levels.of_lists(run, params["algorithm"])
         return [None] * (len(operands) + len(middle)) + run(operands, outs, saved, given)
 
 
@@ -709,6 +793,16 @@ class _Kind:
     primitive: Any
     reference: Flat
     saves: bool
+
+
+def _mapped(
+    function: Flat, axes: tuple[int | None, ...], params: dict[str, Any]
+) -> Callable[..., Any]:
+    """Returns the function mapped; one at a level is an equation of its own, which has derivatives."""
+    plain = functools.partial(function, **{**params, "algorithm": None})
+    if params["algorithm"] in FIXED:
+        return levels.at_level(jax.vmap(plain, in_axes=axes), params["algorithm"])
+    return jax.vmap(functools.partial(function, **params), in_axes=axes)
 
 
 def _no_function(*_operands: Any, **_statics: Any) -> Any:

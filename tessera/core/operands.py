@@ -11,6 +11,7 @@ import numpy as np
 from tessera.core import compat
 from tessera.core.errors import Code, CompileError
 from tessera.core.numerics import require_x64
+from tessera.core.precision import require_one_dtype
 
 KINDS: dict[str, Callable[[Any], bool]] = {
     "float": lambda dtype: jnp.issubdtype(dtype, jnp.floating),
@@ -65,15 +66,19 @@ def check_kind(op: str, name: str, array: jax.Array, kind: str) -> None:
 
 
 def promote_floats(
-    arrays: Sequence[jax.Array | None], kinds: Sequence[str]
+    arrays: Sequence[jax.Array | None], kinds: Sequence[str], op: str
 ) -> list[jax.Array | None]:
-    """Brings the operands of kind float to one dtype, and those of kind number; `~float` keeps its own."""
+    """Brings the operands of kind float to one dtype, and those of kind number; `~float` keeps its own.
+
+    Raises `E_GRAPH_INVALID`, naming the op, where they differ and the casting policy is strict.
+    """
     found = list(arrays)
     for kind in ("float", "number"):
         places = [i for i, x in enumerate(found) if x is not None and kinds[i] == kind]
         live = [x for i in places if (x := found[i]) is not None]
         if not live:
             continue
+        require_one_dtype(op, live)
         with jax.numpy_dtype_promotion("standard"):
             common = jnp.result_type(*live)
         for i, x in zip(places, live, strict=True):

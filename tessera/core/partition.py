@@ -13,7 +13,7 @@ contracted dim is split runs as XLA's partial products and their sum, never as a
 """
 
 import math
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -37,10 +37,17 @@ Split = list[tuple[int, ...]]
 
 @dataclass(frozen=True)
 class Splits:
-    """The axes of an op's dims that may stay split, and whether results without one are sums over it."""
+    """The axes of an op's dims that may stay split, and whether results without one are sums over it.
+
+    `tiles` names the static argument that says in whole multiples of what an axis may be split. An algorithm
+    with tiles computes the same bits however it is split: what it cannot keep split is gathered, and nothing
+    is left to the reference. Over the axis `tree` its parts are added neighbours first.
+    """
 
     axes: frozenset[str]
     sums: bool
+    tiles: tuple[tuple[str, str], ...] = ()
+    tree: str | None = None
 
     def __str__(self) -> str:
         return " ".join(sorted(self.axes))
@@ -57,16 +64,21 @@ class Layout:
     operands: tuple[Names, ...]
     results: tuple[Names, ...]
     independent: frozenset[str]
+    tiles: tuple[tuple[str, int], ...] = ()
+    tree: frozenset[str] = frozenset()
 
 
-def parse_splits(text: str, *, sums: bool) -> Splits:
+def parse_splits(
+    text: str, *, sums: bool, tiles: Mapping[str, str] | None = None, tree: str | None = None
+) -> Splits:
     """Returns the axes a text such as `"*b m n"` names.
 
     >>> str(parse_splits("*b m n", sums=False))
     'b m n'
     """
     (term,) = parse_terms(text) if text else (Term(()),)
-    return Splits(frozenset(axis.name for axis in term.axes), sums)
+    axes = frozenset(axis.name for axis in term.axes)
+    return Splits(axes, sums, tuple((tiles or {}).items()), tree)
 
 
 def layout_of(
@@ -97,9 +109,14 @@ def layout_of(
 
     of_operands = all_names(signature.operands, operands)
     of_results = all_names(signature.outputs, results)
+    tree = {name for name in independent if name.startswith(f"d{splits.tree}_")}
     if not splits.sums:
         independent.intersection_update(*of_results)
-    return Layout(of_operands, of_results, frozenset(independent))
+        independent |= tree
+    tiles = {f"d{axis}_0": params[static] for axis, static in splits.tiles}
+    return Layout(
+        of_operands, of_results, frozenset(independent), tuple(tiles.items()), frozenset(tree)
+    )
 
 
 def run_per_device(
@@ -152,8 +169,10 @@ def _partition(
     mesh = _mesh_of(devices, sizes)
     whole = jax.sharding.NamedSharding(mesh, jax.P())
     factors = _assign(layout, splits)
+    if layout.tiles:
+        factors = _whole_tiles(layout, factors, [*results, *operands], sizes)
     to, into = (_shardings(mesh, factors, names) for names in (layout.results, layout.operands))
-    fits = _fits(layout, operands, splits[count:])
+    fits = bool(layout.tiles) or _fits(layout, operands, splits[count:])
     found = per_device(_parts(into, operands)) if fits else None
     if found is None:  # the operands stay where they are: they are not read
         wanted = [x.sharding or whole for x in results]
@@ -161,9 +180,11 @@ def _partition(
         return mesh, lambda *local: list(local[:count]), wanted, (*wanted, *given)
     split = {name: tuple(f"p{i}" for i in axes) for name, axes in factors.items()}
 
+    add = _added_neighbours if layout.tree else _summed
+
     def of_parts(*local: jax.Array) -> list[jax.Array]:
         return [
-            _summed(out, [axis for f in split if f not in names for axis in split[f]])
+            add(out, [axis for f in split if f not in names for axis in split[f]])
             for out, names in zip(found(*local, **params), layout.results, strict=True)
         ]
 
@@ -199,6 +220,35 @@ def _summed(x: jax.Array, axes: Sequence[str]) -> jax.Array:
     if not axes:
         return x
     return jax.lax.psum(x.astype(numerics.accumulator(x.dtype)), tuple(axes)).astype(x.dtype)
+
+
+def _added_neighbours(x: jax.Array, axes: Sequence[str]) -> jax.Array:
+    """Returns the parts of all devices added in a tree, those next to each other first."""
+    if not axes:
+        return x
+    parts = jax.lax.all_gather(x, tuple(axes))
+    while parts.shape[0] > 1:
+        parts = parts[::2] + parts[1::2]
+    return parts[0]
+
+
+def _whole_tiles(
+    layout: Layout,
+    factors: dict[str, tuple[int, ...]],
+    arrays: Sequence[Any],
+    sizes: tuple[int, ...],
+) -> dict[str, tuple[int, ...]]:
+    """Returns the splits that leave whole tiles on every device."""
+    tiles = dict(layout.tiles)
+    lengths: dict[str, int] = {}
+    for names, x in zip((*layout.results, *layout.operands), arrays, strict=True):
+        lengths.update(zip(names, x.shape, strict=True))
+
+    def whole(name: str, axes: tuple[int, ...]) -> bool:
+        parts = math.prod(sizes[i] for i in axes)
+        return lengths[name] % (parts * tiles.get(name, 1)) == 0
+
+    return {name: axes for name, axes in factors.items() if whole(name, axes)}
 
 
 def _fits(layout: Layout, operands: Sequence[Any], splits: Sequence[Split | None]) -> bool:

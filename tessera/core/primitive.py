@@ -32,9 +32,19 @@ Flat = Callable[..., list[jax.Array]]
 Choose = Callable[[Any, Sequence[Any], dict[str, Any]], Flat]
 # The function of every Tessera primitive that is best differentiated by looking inside, for interpreters.
 EXPANSIONS: dict[Primitive, Flat] = {}
+# The function of every Tessera primitive.
+REFERENCES: dict[Primitive, Flat] = {}
 # The signature of the operands that are present under these parameters.
 SignatureOf = Callable[[dict[str, Any]], Signature]
+# Given a function, the axes its operands are mapped over and its parameters: the mapped function.
+Mapped = Callable[[Flat, tuple[int | None, ...], dict[str, Any]], Callable[..., Any]]
 FIXED = "fixed"  # the parameter that tells a Taylor rule which operands do not vary
+
+
+def _mapped(
+    function: Flat, axes: tuple[int | None, ...], params: dict[str, Any]
+) -> Callable[..., Any]:
+    return jax.vmap(partial(function, **params), in_axes=axes)
 
 
 class _Primitive(Primitive):
@@ -61,11 +71,12 @@ def make_primitive(
     *,
     choose: Choose | None = None,
     may_broadcast: bool = True,
+    mapped: Mapped = _mapped,
 ) -> Primitive:
     """Returns a primitive (multiple results) that computes `function`.
 
     `choose` picks another function of the same contract at lowering time. `may_broadcast=False` keeps vmap
-    from copying unbatched operands to extend the batch: it then maps the function instead.
+    from copying unbatched operands to extend the batch: it then maps the function, as `mapped` says.
     """
     primitive = _Primitive(f"{PREFIX}{name}")
     primitive.multiple_results = True
@@ -96,7 +107,7 @@ def make_primitive(
         if kept is not None:
             outs = primitive.bind(*kept[0], **kept[1])
         else:
-            outs = jax.vmap(partial(function, **params), in_axes=tuple(axes))(*operands)
+            outs = mapped(function, tuple(axes), params)(*operands)
         return outs, [0] * len(outs)
 
     def taylor(
@@ -123,7 +134,7 @@ def make_primitive(
             for y, terms in zip(outs, found, strict=True)
         ]
 
-    EXPANSIONS[primitive] = function
+    EXPANSIONS[primitive] = REFERENCES[primitive] = function
     primitive.def_impl(evaluate)
     primitive.def_abstract_eval(abstract)
     mlir.register_lowering(primitive, lower)

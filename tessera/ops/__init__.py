@@ -1,11 +1,16 @@
 """The operators: one file each. `tessera.op` is this module."""
 
+from types import FunctionType as _FunctionType
+
 from tessera.autodiff import adjoint as adjoint
 from tessera.autodiff import jvp as jvp
 from tessera.autodiff import value_and_grad as autodiff  # noqa: F401 - its name here
 from tessera.autodiff import vjp as vjp
+from tessera.core import levels as _levels
 from tessera.core import op as _op
+from tessera.core.precision import numeric as numeric
 from tessera.dist import all_reduce as all_reduce
+from tessera.ops import at_level as _at_level  # noqa: F401 - sets how sums and products keep a level
 from tessera.ops import grad as _grad
 from tessera.ops.asin import acos as acos
 from tessera.ops.asin import asin as asin
@@ -40,6 +45,7 @@ from tessera.ops.decompositions import qr as qr
 from tessera.ops.decompositions import svd as svd
 from tessera.ops.decompositions import tri_solve as tri_solve
 from tessera.ops.div import div as _quotient
+from tessera.ops.dot import dot as dot
 from tessera.ops.dropout import dropout as dropout
 from tessera.ops.einsum import einsum as einsum
 from tessera.ops.elementwise import add as add
@@ -171,6 +177,17 @@ batchnorm, layer_norm, rms_norm = batch_norm, layernorm, rmsnorm
 max, mean, min, prod = reduce_max, reduce_mean, reduce_min, reduce_prod  # noqa: A001
 mixture_of_experts = moe_layer = moe
 sum, sine = reduce_sum, sin  # noqa: A001
+
+# What takes or gives back functions, modules or Fields: the ops called in them keep the level of the scope.
+_OF_FUNCTIONS = frozenset(
+    """adjoint all_reduce assert_shape autodiff coordinates coords embedding fixed_point if_then_else jvp
+    kvcache_init linear map mlp numeric pipeline recursive recursive_mixture rng scan tensor tile_kernel
+    transformer transformer_block vjp""".split()
+)
+# Every other operator that is a plain function is computed at the level of the scope as a whole.
+for _name, _function in list(globals().items()):
+    if isinstance(_function, _FunctionType) and _name not in _OF_FUNCTIONS and _name[0] != "_":
+        globals()[_name] = _levels.scoped(_function)
 
 _op.set_tile_programs(_kernels.tile_program)
 _grad.set_quotient(_quotient)

@@ -10,7 +10,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
-from tessera.core import numerics
+from tessera.core import numerics, precision
 from tessera.core.attention_call import per_head, read_call, require_arrays
 from tessera.core.errors import Code, CompileError
 from tessera.core.op import registered_op
@@ -144,6 +144,7 @@ def performer_attention(q: Any, k: Any, v: Any, *, kernel: str = "relu") -> jax.
     fits = min(query.ndim, key.ndim) >= 2 and key.shape[:-1] == value.shape[:-1]
     if not fits or query.shape[:-2] != key.shape[:-2] or query.shape[-1] != key.shape[-1]:
         raise _mismatch(name, f"q {query.shape}, k {key.shape} and v {value.shape} do not fit")
+    precision.require_one_dtype(name, [query, key, value])
     dtype = numerics.wider(numerics.wider(query.dtype, key.dtype), value.dtype)
     wide = numerics.accumulator(dtype)
     f = _positive(kernel)

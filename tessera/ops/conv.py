@@ -14,7 +14,7 @@ import jax
 import jax.numpy as jnp
 from jax import lax
 
-from tessera.core import numerics
+from tessera.core import numerics, precision
 from tessera.core.activations import ACTIVATIONS
 from tessera.core.epilogue import Epilogue, parse_epilogue
 from tessera.core.errors import Code, CompileError
@@ -171,6 +171,7 @@ def _conv(
     activation, bias, residual = parse_epilogue(epilogue, bias, residual, invalid)
     groups = as_integer(name, "groups", groups)
     _require_fit(name, array, kernel, layout, groups)
+    precision.require_one_dtype(name, [array, kernel])
     common = numerics.wider(array.dtype, kernel.dtype)
     if not jnp.issubdtype(common, jnp.floating):
         raise CompileError(
@@ -181,14 +182,20 @@ def _conv(
         raise _invalid(name, f"stride is {stride}, not at least 1")
     axes = SPACE[-space:]
     words = ("N" + axes + "C", axes + "IO") if layout == "nhwc" else ("NC" + axes, "OI" + axes)
+    (left, right), how, _ = precision.for_product(
+        "conv", [array.astype(common), kernel.astype(common)], {"precision": None}
+    )
+    assert left is not None
+    assert right is not None
     z = lax.conv_general_dilated(
-        array.astype(common),
-        kernel.astype(common),
+        left,
+        right,
         strides,
         _padded(name, padding, space),
         dimension_numbers=(*words, words[0]),
         feature_group_count=groups,
-        preferred_element_type=numerics.accumulator(common),
+        preferred_element_type=numerics.accumulator(numerics.wider(common, left.dtype)),
+        **how,
     )
     if bias is not None:
         z = z + _channels(name, bias, z, layout)

@@ -1,9 +1,12 @@
 """`op.cross_entropy`: softmax cross-entropy with integer or soft labels."""
 
+from typing import Any
+
 import jax
 import jax.numpy as jnp
 
-from tessera.core import checks, errors, numerics
+from tessera.core import checks, errors, levels, numerics
+from tessera.core.determinism import level_of_call
 from tessera.core.errors import Code, CompileError
 from tessera.core.op import Residuals, Sample, define_op
 from tessera.core.operands import to_array
@@ -111,6 +114,7 @@ def cross_entropy(
     *,
     reduction: str = "mean",
     ignore_index: int | None = None,
+    deterministic: Any = None,
 ) -> jax.Array:
     if reduction not in REDUCTIONS:
         known = ", ".join(REDUCTIONS)
@@ -126,12 +130,14 @@ def cross_entropy(
                 Code.E_GRAPH_INVALID,
                 "cross_entropy: ignore_index needs integer labels, not soft ones.",
             )
-        losses = cross_entropy.bind(logits, None, y)
+        operands = (logits, None, y)
     else:
         if checks.are_on():
             _require_classes(logits, y, ignore_index)
-        losses = cross_entropy.bind(logits, y, None, ignore_index=ignore_index)
-    return _reduce(losses, y, reduction, ignore_index)
+        operands = (logits, y, None)
+    with level_of_call("cross_entropy", deterministic):
+        losses = cross_entropy.bind(*operands, ignore_index=ignore_index)
+        return _reduce(losses, y, reduction, ignore_index)
 
 
 def _require_classes(logits: jax.Array, labels: jax.Array, ignore_index: int | None) -> None:
@@ -147,6 +153,7 @@ def _require_classes(logits: jax.Array, labels: jax.Array, ignore_index: int | N
     checks.require_range(counted, 0, classes, outside)
 
 
+@levels.scoped
 def _reduce(
     losses: jax.Array, labels: jax.Array, reduction: str, ignore_index: int | None
 ) -> jax.Array:

@@ -13,6 +13,7 @@ from jax import lax
 from tessera.core import numerics
 from tessera.core.errors import Code, CompileError
 from tessera.core.operands import to_array
+from tessera.core.precision import require_one_dtype
 
 
 def tri_solve(A: Any, b: Any, lower: bool = True) -> jax.Array:
@@ -31,6 +32,7 @@ def tri_solve(A: Any, b: Any, lower: bool = True) -> jax.Array:
         raise CompileError(
             Code.E_SHAPE_MISMATCH, f"tri_solve: A has shape {a.shape} but b {right.shape}."
         )
+    require_one_dtype("tri_solve", [a, right])
     common = numerics.wider(a.dtype, _inexact("tri_solve", "b", right).dtype)
     wide = numerics.accumulator(common)
     right = right.astype(wide)

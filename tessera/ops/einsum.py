@@ -6,7 +6,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
-from tessera.core import numerics
+from tessera.core import numerics, precision
 from tessera.core.errors import Code, CompileError
 from tessera.core.operands import to_array
 
@@ -37,15 +37,20 @@ def einsum(spec: str, *xs: Any, out_dtype: Any = None) -> jax.Array:
     if len(terms) != len(arrays):
         raise _invalid(f"{spec!r} has {len(terms)} operands, but {len(arrays)} are given")
     _require_sizes(spec, terms, arrays)
+    precision.require_one_dtype("einsum", arrays)
     common = jnp.dtype(arrays[0].dtype)
     for x in arrays[1:]:
         common = numerics.wider(common, x.dtype)
-    wide = numerics.accumulator(common)
+    cast, how, _ = precision.for_product(
+        "einsum", [x.astype(common) for x in arrays], {"precision": None}
+    )
+    arrays = [x for x in cast if x is not None]
+    wide = numerics.accumulator(numerics.wider(common, arrays[0].dtype))
     # A label summed within one operand is summed in that operand's dtype.
     within = _summed_within(terms, output if "->" in spec else None)
-    given = [x.astype(wide if within else common) for x in arrays]
+    given = [x.astype(wide) for x in arrays] if within else arrays
     try:
-        found = jnp.einsum(spec, *given, preferred_element_type=wide)
+        found = jnp.einsum(spec, *given, preferred_element_type=wide, **how)
     except (TypeError, ValueError) as error:
         raise _invalid(f"{spec!r} is no contraction: {error}") from error
     return found.astype(

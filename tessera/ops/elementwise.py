@@ -14,6 +14,7 @@ import jax.numpy as jnp
 
 from tessera.core.errors import Code, CompileError
 from tessera.core.operands import to_array
+from tessera.core.precision import require_one_dtype
 
 Unary = Callable[[Any], jax.Array]
 Binary = Callable[[Any, Any], jax.Array]
@@ -55,6 +56,7 @@ def _applied(name: str, function: Callable[..., jax.Array], operands: dict[str, 
             Code.E_SHAPE_MISMATCH,
             f"{name}: shapes {shapes[0]} of 'a' and {shapes[1]} of 'b' do not broadcast.",
         ) from None
+    require_one_dtype(name, arrays)
     try:
         with jax.numpy_dtype_promotion("standard"), jax.numpy_rank_promotion("allow"):
             return function(*arrays)

@@ -14,6 +14,7 @@ from tessera.core import numerics
 from tessera.core.errors import Code, CompileError
 from tessera.core.op import registered_op
 from tessera.core.operands import as_integer, to_array
+from tessera.core.precision import require_one_dtype
 
 
 def factorized_matmul(
@@ -39,9 +40,11 @@ def factorized_matmul(
     a = to_array("factorized_matmul", "A", A)
     if isinstance(B, tuple | list):
         left, right, lost = *_given(B, rank), 0.0
+        require_one_dtype("factorized_matmul", [a, left, right])
         of_b = numerics.wider(left.dtype, right.dtype)
     else:
         whole = to_array("factorized_matmul", "B", B)
+        require_one_dtype("factorized_matmul", [a, whole])
         left, right, lost = _decomposed(whole, rank)
         of_b = whole.dtype
     if a.ndim < 2 or a.shape[-1] != left.shape[0]:

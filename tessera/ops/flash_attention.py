@@ -72,7 +72,9 @@ def flash_attention(
 
     `block_q` and `block_k` are the tile sizes, hints like `block_d` (which no formulation here splits), also
     given as `params={...}`. `precision` is the dtype q, k and v are computed in: bf16, fp16, fp32, fp64 or
-    tf32 (see `op.matmul`). Sums have a fixed order, so `deterministic`, a bool or a dict, changes nothing.
+    tf32 (see `op.matmul`). `deterministic`, a bool, a dict or D0 to D4, is the determinism level of this call
+    (see `numerics.deterministic`): sums have a fixed order in any case (D1), and from D2 on the matrix of
+    scores is computed, in tiles of fixed shape.
 
     Raises `E_SHAPE_MISMATCH` if shapes do not fit, `E_GRAPH_INVALID` for a value out of range, a parameter
     given twice and the factory form (`num_heads`), and `E_ILLEGAL_ADDRESS` as `op.kvcache_update`.
@@ -269,6 +271,7 @@ def flash_attention(
         block_q=call.blocks["block_q"],
         block_k=call.blocks["block_k"],
         precision=call.products,
+        deterministic=call.deterministic,
     )
     return call.result(out)
 

@@ -6,7 +6,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from tessera.core import numerics
+from tessera.core import numerics, precision
 from tessera.core.errors import Code, CompileError
 from tessera.core.op import registered_op
 from tessera.core.operands import to_array
@@ -46,6 +46,7 @@ def gemm(
     _require_fit("gemm", a, b)
     common = numerics.wider(a.dtype, b.dtype)
     c = _array("gemm", "C", C) if reads_c else None
+    precision.require_one_dtype("gemm", [a, b] if c is None else [a, b, c])
     if c is not None:
         common = numerics.wider(common, c.dtype)
     wide = numerics.accumulator(common)

@@ -351,7 +351,7 @@ def _grids(
         found.append(grid.grid_of(op, part, place, *given))
     if len({one.axis for _, one in found}) < len(found):
         raise _invalid(op, f"axes {places} do not name each axis once")
-    arrays = promote_floats([array for array, _ in found], ["number"] * len(found))
+    arrays = promote_floats([array for array, _ in found], ["number"] * len(found), op)
     return [(cast("jax.Array", x), one) for x, (_, one) in zip(arrays, found, strict=True)]
 
 

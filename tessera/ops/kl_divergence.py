@@ -5,7 +5,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
-from tessera.core import numerics
+from tessera.core import levels, numerics
 from tessera.core.errors import Code, CompileError
 from tessera.core.op import Sample, define_op
 
@@ -52,10 +52,13 @@ def kl_divergence(
     rows = kl_divergence.bind(p, q, log_p=bool(log_p), log_q=bool(log_q))
     if reduction == "none":
         return rows
+    return _over_rows(rows, mean=reduction == "mean")
+
+
+@levels.scoped
+def _over_rows(rows: jax.Array, *, mean: bool) -> jax.Array:
     total = jnp.sum(rows.astype(numerics.accumulator(rows.dtype)))
-    if reduction == "mean":
-        total = total / max(rows.size, 1)
-    return total.astype(rows.dtype)
+    return (total / max(rows.size, 1) if mean else total).astype(rows.dtype)
 
 
 kl_divergence.samples = (

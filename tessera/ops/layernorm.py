@@ -37,8 +37,9 @@ def layernorm(
 
     `x` is a float array, `weight` and `bias` have shape (n,) for an axis of n and may be absent. The result
     has the shape and dtype of x. Mean and variance are computed in at least fp32, the variance from the
-    centred values (two passes), so a mean far larger than the deviation costs no digits. Raises
-    `E_SHAPE_MISMATCH` if the axis does not exist or weight or bias do not fit it.
+    centred values (two passes), so a mean far larger than the deviation costs no digits. `deterministic` is
+    the determinism level of this call, up to D4 (see `numerics.deterministic`). Raises `E_SHAPE_MISMATCH` if
+    the axis does not exist or weight or bias do not fit it.
 
     >>> import jax.numpy as jnp
     >>> layernorm(jnp.array([[1.0, 2.0, 3.0]])).round(4)
@@ -55,13 +56,15 @@ def layernorm(
     weight: jax.Array | None = None,
     bias: jax.Array | None = None,
     axis: int = -1,
+    deterministic: Any = None,
 ) -> jax.Array:
     eps = as_number("layernorm", "eps", eps, "a weight or bias is a keyword: weight=..., bias=...")
     if axis == -1:
-        return layernorm.bind(x, weight, bias, eps=eps)
+        return layernorm.bind(x, weight, bias, eps=eps, deterministic=deterministic)
     array = to_array("layernorm", "x", x)
     axis = as_axis("layernorm", axis, array.ndim)
-    y = layernorm.bind(jnp.moveaxis(array, axis, -1), weight, bias, eps=eps)
+    moved = jnp.moveaxis(array, axis, -1)
+    y = layernorm.bind(moved, weight, bias, eps=eps, deterministic=deterministic)
     return jnp.moveaxis(y, -1, axis)
 
 

@@ -51,6 +51,10 @@ def matmul(
     forbids that. `tile_shape=(BM, BN, BK)` is a hint for the tile program: its blocks of rows, columns and
     of the sum.
 
+    `deterministic` is the determinism level of this call, D0 to D4 (see `numerics.deterministic`). From D2 on
+    rows, columns and the sum over k are computed in tiles of fixed shape; in D4 products are exact: operands
+    are split into slices of few bits, whose integer products are added up exactly, in any order.
+
     `redundant=True` computes the product twice and raises `E_DRIVER`, with both digests, unless the bits are
     equal: the device is at fault then. Under `jit` the error comes when the program runs (see `ts.checks`).
 
@@ -193,6 +197,7 @@ def matmul(
     scale: str | None = None,
     redundant: bool = False,
     error_tolerance: float | None = None,
+    deterministic: Any = None,
 ) -> jax.Array:
     if scale is not None or error_tolerance is not None:
         raise _not_offered(scale)
@@ -228,6 +233,7 @@ def matmul(
         "out_dtype": result,
         "precision": products,
         "tile_shape": None if tile_shape is None else _blocks(tile_shape),
+        "deterministic": deterministic,
     }
     if redundant:
         run = partial(matmul.bind, **statics)

@@ -66,4 +66,6 @@ def _joined(inputs: Sequence[Any]) -> Any:
             f"mlp: inputs of shapes {shapes} do not join on the last axis.",
             hints="give each (..., n) with the same leading axes",
         )
-    return jnp.concatenate(cast("list[jax.Array]", promote_floats(arrays, KINDS * len(arrays))), -1)
+    return jnp.concatenate(
+        cast("list[jax.Array]", promote_floats(arrays, KINDS * len(arrays), "mlp")), -1
+    )

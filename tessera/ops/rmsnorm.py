@@ -30,8 +30,8 @@ def rmsnorm(x: jax.Array, weight: jax.Array | None = None, *, eps: float = 1e-5)
     """Returns x divided by the root mean square of its last axis, then scaled by a weight.
 
     `x` is a float array (..., n), `weight` has shape (n,) and may be absent. The result has the shape and
-    dtype of x; the mean square is computed in at least fp32. Raises `E_SHAPE_MISMATCH` if the weight does
-    not fit.
+    dtype of x; the mean square is computed in at least fp32. `deterministic` is the determinism level of this
+    call, up to D4 (see `numerics.deterministic`). Raises `E_SHAPE_MISMATCH` if the weight does not fit.
 
     >>> import jax.numpy as jnp
     >>> rmsnorm(jnp.array([[1.0, 7.0]]), eps=0.0).round(2)
@@ -41,9 +41,15 @@ def rmsnorm(x: jax.Array, weight: jax.Array | None = None, *, eps: float = 1e-5)
 
 
 @rmsnorm.def_call
-def rmsnorm(x: jax.Array, eps: float = 1e-5, *, weight: jax.Array | None = None) -> jax.Array:
+def rmsnorm(
+    x: jax.Array,
+    eps: float = 1e-5,
+    *,
+    weight: jax.Array | None = None,
+    deterministic: Any = None,
+) -> jax.Array:
     eps = as_number("rmsnorm", "eps", eps, "the weight is a keyword: weight=...")
-    return rmsnorm.bind(x, weight, eps=eps)
+    return rmsnorm.bind(x, weight, eps=eps, deterministic=deterministic)
 
 
 @rmsnorm.def_forward(saves="*b 1")

@@ -19,7 +19,8 @@ def softmax(x: jax.Array, *, axis: int, stable: bool = True) -> jax.Array:
     at least fp32. The maximum along the axis is subtracted first, so finite input gives finite output in
     [0, 1]. Minus infinity has weight 0; a row that is minus infinity throughout, or holds plus infinity or
     NaN, has no softmax and gives NaN. `stable=False` leaves the shift out: a value above 88 (fp32) then
-    overflows to NaN. Raises `E_SHAPE_MISMATCH` if the axis does not exist.
+    overflows to NaN. `deterministic` is the determinism level of this call, up to D4 (see
+    `numerics.deterministic`). Raises `E_SHAPE_MISMATCH` if the axis does not exist.
 
     The backward is dx = y (dy - sum(dy y)).
 
@@ -36,9 +37,12 @@ def softmax(x: jax.Array, *, axis: int, stable: bool = True) -> jax.Array:
 
 
 @softmax.def_call
-def softmax(x: jax.Array, axis: int = -1, *, stable: bool = True) -> jax.Array:
+def softmax(
+    x: jax.Array, axis: int = -1, *, stable: bool = True, deterministic: Any = None
+) -> jax.Array:
     array = to_array("softmax", "x", x)
-    return softmax.bind(array, axis=as_axis("softmax", axis, array.ndim), stable=bool(stable))
+    statics = {"axis": as_axis("softmax", axis, array.ndim), "stable": bool(stable)}
+    return softmax.bind(array, deterministic=deterministic, **statics)
 
 
 @softmax.def_vjp

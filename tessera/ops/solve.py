@@ -23,6 +23,7 @@ from jax.core import Tracer
 from tessera.core import numerics
 from tessera.core.errors import Code, CompileError, TesseraWarning
 from tessera.core.operands import as_integer, as_number, share_varying_axes, to_array
+from tessera.core.precision import require_one_dtype
 
 AUTO = "auto"
 DIRECT = {"lu": "gen", "cholesky": "pos"}
@@ -78,6 +79,7 @@ def solve(
     vector = right.shape == a.shape[:-1]
     if not vector and (right.ndim != a.ndim or right.shape[:-1] != a.shape[:-1]):
         raise _mismatch("solve", f"A has shape {a.shape} but b {right.shape}")
+    require_one_dtype("solve", [a, right])
     common = numerics.wider(a.dtype, right.dtype)
     wide = numerics.accumulator(common)
     a, right = a.astype(wide), right.astype(wide)

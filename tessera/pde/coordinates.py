@@ -73,7 +73,7 @@ def coordinates(**arrays: Any) -> Iterator[Field]:
     if len(set(shapes)) > 1:
         listed = ", ".join(f"{name} {x.shape}" for name, x in zip(arrays, given, strict=True))
         raise CompileError(Code.E_SHAPE_MISMATCH, f"coordinates: the shapes differ: {listed}.")
-    alike = promote_floats(columns, ["number"] * len(columns))
+    alike = promote_floats(columns, ["number"] * len(columns), "coordinates")
     found = coords(jnp.stack(cast("list[jax.Array]", alike), axis=-1), tuple(arrays))
     token = _inside.set(found)
     try:

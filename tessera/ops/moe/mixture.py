@@ -8,9 +8,8 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
-from tessera.core import arguments, compat
+from tessera.core import arguments, compat, determinism
 from tessera.core.errors import Code, CompileError, TesseraWarning
-from tessera.core.keywords import check_deterministic
 from tessera.core.operands import to_array
 from tessera.ops.moe.devices import Places, places, spread_mixture
 from tessera.ops.moe.exchange import as_capacity, moe_combine, moe_dispatch, require_fit
@@ -76,7 +75,7 @@ def moe(
     [10.0, 200.0]
     """
     packed = is_packed(transport)
-    check_deterministic("moe", deterministic)
+    determinism.as_level("moe", deterministic)
     if drop_policy != "drop":
         raise _invalid(f"unknown drop_policy {drop_policy!r}; there is 'drop'")
     tokens = to_array("moe", "x", x)

@@ -12,7 +12,7 @@ from typing import Any
 
 import jax
 
-from tessera.core import errors, float8, numerics
+from tessera.core import errors, float8, precision
 from tessera.core.errors import Code, CompileError
 
 TRANSPORTS = ("auto", "nccl")
@@ -40,10 +40,10 @@ def is_packed(transport: Any) -> bool:
         return False
     if pack != PACKED:
         raise _invalid(f"unknown pack_dtype {pack!r}; there is {PACKED!r}")
-    if numerics.current_policy() != "fp8":
+    if precision.current_policy() != "fp8":
         raise _invalid(
             f"pack_dtype={pack!r} needs a policy that permits fp8, and the policy is "
-            f"{numerics.current_policy()!r}",
+            f"{precision.current_policy()!r}",
             'call it inside `with numerics.policy("fp8"):`',
         )
     return True
