@@ -61,6 +61,8 @@ How to read an entry:
   rule holds runs; where none does, and for an op without this line, XLA compiles the reference.
 - **Devices** says how an algorithm runs under `jit` on several devices. Where nothing is said, XLA partitions
   the program.
+- **Determinism level** is the highest the op keeps when asked (`numerics.deterministic`), for real float
+  operands and its reference; a composition keeps the lowest level of its parts.
 - **Determinism** quotes what the docstrings promise about the order of sums or about bits. Where they promise
   nothing, here or in the text before a group of names, XLA chooses.
 - **Measured** ratios are the other's time over Tessera's: above 1 Tessera is faster. Those of a GPU are of
@@ -174,6 +176,7 @@ def of_code(operator: Operator, doc: str, module_doc: str) -> Iterator[tuple[str
         devices = facts.over_devices(op)
         if devices:
             yield "Devices", f" {devices}"
+        yield "Determinism level", f" up to {facts.highest_level(op)}"
     promised = text.promises(doc, module_doc)
     if promised:
         yield "Determinism", f" {' '.join(promised)}"

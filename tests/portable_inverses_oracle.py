@@ -1,4 +1,4 @@
-"""Functions of `portable_oracle` that are made of others: inverse and hyperbolic functions, roots."""
+"""Portable functions made of those of `portable_oracle`: inverse, hyperbolic, gamma functions, remainder."""
 
 import numpy as np
 import portable_oracle as oracle
@@ -42,6 +42,59 @@ SINH = {
 CBRT = [
     *(0.44714072, 0.95010114, -0.6661798, 0.38536444, -0.14447074, 0.030903973, -0.002859593),
 ]
+LOG_FACTORIAL = {
+    np.float32: [
+        *(0.48312896, -0.1459599, 0.06291105, -0.031308003, 0.016808258, -0.009436367),
+        *(0.0053249677, -0.003116459, 0.0024487975, -0.0015255491),
+    ],
+    np.float64: [
+        *(0.4831289505409809, -0.14595989591430594, 0.06291140107456435, -0.03130848750105422),
+        *(0.01679709863127968, -0.00942562244476263, 0.005446457838839891),
+        *(-0.003212074222757096, 0.0019229163202944067, -0.0011644113398789303),
+        *(0.0007115189547394521, -0.00043803554223625777, 0.00027131476909855967),
+        *(-0.00016856944643699296, 0.00010534930228553506, -6.794593074756832e-05),
+        *(4.304754986994355e-05, -2.1470477653850818e-05, 1.3148502608585739e-05),
+        *(-1.8542327277060968e-05, 1.2170103537543289e-05),
+    ],
+}
+LOG_FACTORIAL_FAR = {
+    np.float32: [
+        *(0.08333318, -0.002754763),
+    ],
+    np.float64: [
+        *(0.0833333333333295, -0.0027777777744606913, 0.0007936498002732823),
+        *(-0.0005950977555289025, 0.0008314754079102747, -0.0015323267325799339),
+    ],
+}
+PSI = {
+    np.float32: [
+        *(0.9510559, -0.4236275, 0.24054262, -0.14839877, 0.0949821, -0.062057216, 0.04087909),
+        *(-0.025780262, 0.01698149, -0.016385455, 0.011117058),
+    ],
+    np.float64: [
+        *(0.951055876031833, -0.4236274212814606, 0.24054248424077393, -0.1484049230538905),
+        *(0.09498872445497822, -0.061922133274663366, 0.040760833810558186),
+        *(-0.026975796692499464, 0.017907252487481637, -0.011908219392637824),
+        *(0.007926943932379155, -0.0052799466037582775, 0.003519012874921852),
+        *(-0.002345417971912901, 0.0015565953900008598, -0.0010368564625618088),
+        *(0.0007234500941681415, -0.0004846856294023439, 0.00022700095892187166),
+        *(-0.0001470556632289071, 0.0002598704675957922, -0.00017650474197367363),
+    ],
+}
+PSI_FAR = {
+    np.float32: [
+        *(0.083332576, -0.008219317),
+    ],
+    np.float64: [
+        *(0.08333333333328835, -0.0083333332936214, 0.003968241901716039, -0.004164941635334727),
+        *(0.007447993753044827, -0.016232663494379143),
+    ],
+}
+# The zero of psi(1 + t), and what the number lacks.
+PSI_ZERO = {
+    np.float32: (0.46163213, 1.243815e-08),
+    np.float64: (0.46163214496836236, -1.5522348162858677e-17),
+}
 # Where a piece begins, what is subtracted from w or its root, and the polynomial.
 ERF_INV = {
     np.float32: [
@@ -243,3 +296,61 @@ def erf_inv(x):
 @quiet
 def rem(x, y):
     return oracle.flushed(np.fmod(x, y))
+
+
+def by_one(z):
+    """The fraction of z < 7, the product z (z - 1) ... down to 1 and its derivative."""
+    dtype, whole = z.dtype.type, np.minimum(np.floor(np.nan_to_num(z)), 6)
+    t, product, derivative = z - whole.astype(dtype), np.ones_like(z), np.zeros_like(z)
+    for k in range(6):
+        factor = z - dtype(k)
+        grown = derivative * factor + product, product * factor
+        derivative = np.where(k < whole, grown[0], derivative)
+        product = np.where(k < whole, grown[1], product)
+    return t, product, derivative
+
+
+def at_whole(x):
+    """Sine and cosine of pi times the distance of |x| to the nearest whole number; whether it is above."""
+    dtype, size = x.dtype.type, np.abs(x)
+    fraction = size - np.floor(size)
+    above = fraction > 0.5
+    distance = np.where(above, 1 - fraction, fraction)
+    steep = distance > 0.25
+    r = np.where(steep, dtype(0.5) - distance, distance) * dtype(np.pi)
+    sine, cosine = oracle.sine_and_cosine_near_zero(r, np.zeros_like(r))
+    return np.where(steep, cosine, sine), np.where(steep, sine, cosine), above
+
+
+@quiet
+def lgamma(x):
+    dtype, half, one = x.dtype.type, x.dtype.type(0.5), x.dtype.type(1)
+    z = np.where(x < 1, np.abs(x), x - one)
+    t, product, _ = by_one(z)
+    logarithm = oracle.log(np.where(z < 7, product, z))
+    near = (t * (t - one)) * horner(LOG_FACTORIAL, t - half) + logarithm
+    inverse = oracle.reciprocal(z)
+    rest = inverse * horner(LOG_FACTORIAL_FAR, inverse * inverse)
+    rest = (rest + dtype(np.log(2 * np.pi) / 2)) + logarithm * half
+    factorial = np.where(z < 7, near, z * (logarithm - one) + rest)
+    sine, _, _ = at_whole(x)
+    reflected = (dtype(np.log(np.pi)) - oracle.log(sine)) - factorial
+    unit = factorial - oracle.log(np.where(x < 1, np.abs(x), one))
+    return np.where(np.isinf(x), np.abs(x), np.where(x < 0, reflected, unit))
+
+
+@quiet
+def digamma(x):
+    dtype, half, one = x.dtype.type, x.dtype.type(0.5), x.dtype.type(1)
+    z = np.where(x < 1, np.abs(x), x - one)
+    t, product, derivative = by_one(z)
+    zero, lacks = map(dtype, PSI_ZERO[dtype])
+    near = ((t - zero) - lacks) * horner(PSI, t - half) + oracle.divide(derivative, product)
+    inverse = oracle.reciprocal(z)
+    square = inverse * inverse
+    far = (oracle.log(z) + inverse * half) - square * horner(PSI_FAR, square)
+    sine, cosine, above = at_whole(x)
+    cotangent = oracle.divide(np.where(above, -cosine, cosine) * dtype(np.pi), sine)
+    cotangent = np.where(sine == 0, dtype(np.nan), cotangent)
+    rest = np.where(x < 1, -oracle.reciprocal(x), dtype(0))
+    return np.where(z < 7, near, far) + np.where(x < 0, cotangent, rest)

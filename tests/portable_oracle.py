@@ -457,12 +457,17 @@ def sine_and_cosine(x):
     small = np.abs(x) < dtype(np.pi / 4)
     quadrant = np.where(small, 0, quadrant)
     r, tail = np.where(small, np.abs(x), sign * r), np.where(small, dtype(0), tail)
+    return quadrant, *sine_and_cosine_near_zero(r, tail)
+
+
+def sine_and_cosine_near_zero(r, tail):
+    dtype = r.dtype.type
     z, one, half = r * r, dtype(1), dtype(0.5)
     sine = (((z * horner(SINE, z)) * r) + (tail - (tail * z) * half)) + r
     curved = (z * horner(COSINE, z)) * z - r * tail
     top = one - z * half
     cosine = (((one - top) - z * half) + curved) + top
-    return quadrant, sine, cosine
+    return sine, cosine
 
 
 @quiet

@@ -86,6 +86,23 @@ def test_values_and_gradients_have_the_same_bits_on_every_mesh(name):
 
 
 @pytest.mark.newest
+def test_a_quotient_by_one_number_has_the_same_bits_on_every_device():
+    gradient = numerics.reproducible(
+        jax.grad(lambda x: jnp.sum((x / jnp.sum(x, axis=1, keepdims=True)) ** 2)), "D3"
+    )
+
+    def row_by_row(x):  # a row alone is divided by what XLA knows to be one number
+        return jax.lax.map(lambda row: gradient(row[None])[0], x)
+
+    x, found = A[:24, :5], set()
+    for n in (1, 3, 8):
+        mesh = Mesh(np.array(jax.devices()[:n]), ("d",))
+        run = jax.shard_map(row_by_row, mesh=mesh, in_specs=P("d"), out_specs=P("d"))
+        found.add(digest(jax.jit(run)(x)))
+    assert len(found) == 1
+
+
+@pytest.mark.newest
 def test_a_product_of_whole_tiles_gathers_nothing_large():
     a, w = np.ones((8 * ROWS, 64), np.float32), np.ones((64, 32), np.float32)
     args = on_devices(8, (a, w), (P("d"), P()))
@@ -205,6 +222,22 @@ def test_narrow_floats_are_rounded_once_per_operation():
     wide = np.asarray(x, np.float32)
     square = np.asarray(jnp.asarray(wide * wide, jnp.bfloat16), np.float32)
     np.testing.assert_array_equal(found, jnp.asarray(square + wide, jnp.bfloat16))
+
+
+@pytest.mark.parametrize("level", ["D2", "D4"])
+def test_float16_keeps_its_subnormal_numbers(level):
+    x = np.array([1e-5, -3e-6, 6e-8, 2e-8, 1.0], np.float32)
+    found = numerics.reproducible(lambda x: x.astype(jnp.float16), level)(x)
+    np.testing.assert_array_equal(found, x.astype(np.float16))
+    y = x.astype(np.float16)
+    product = numerics.reproducible(lambda y: y * y[::-1], level)(y)
+    np.testing.assert_array_equal(product, y * y[::-1])
+
+
+def test_products_in_tiles_work_in_64_bit_mode(x64):
+    a = RNG.integers(-8, 8, (33, 7)).astype(np.float64)
+    b = RNG.integers(-8, 8, (7, 5)).astype(np.float64)
+    np.testing.assert_array_equal(op.matmul(a, b, deterministic="D3"), a @ b)
 
 
 def test_what_cannot_keep_a_level_is_named_with_its_line():

@@ -31,13 +31,17 @@ def run(program: str, directory: Path) -> None:
     assert done.returncode == 0, done.stderr
 
 
-@pytest.mark.parametrize("index", range(7))
+@pytest.mark.parametrize("index", range(8))
 def test_a_readme_block_runs(index, tmp_path):
     run(python_blocks("README.md")[index], tmp_path)
 
 
 def test_the_blocks_above_are_all_there_are():
-    assert len(python_blocks("README.md")) == 7
+    assert len(python_blocks("README.md")) == 8
+
+
+def test_the_blocks_of_the_numerics_guide_are_one_program_that_runs(tmp_path):
+    run("\n".join(python_blocks("docs/numerics.md")), tmp_path)
 
 
 def test_the_op_of_the_contributing_guide_is_an_op_with_a_true_example(tmp_path):

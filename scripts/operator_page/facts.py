@@ -10,8 +10,9 @@ import jax
 
 from operator_page.text import one_line
 from tessera import ops
+from tessera.core import levels
 from tessera.core import op as core
-from tessera.core.op import Algorithm, Op, registered_op, registered_ops
+from tessera.core.op import Algorithm, Op, Sample, registered_op, registered_ops
 
 OPS = "tessera.ops."
 # Where a function's parts are looked for: what lies below is checks, dtypes and JAX.
@@ -142,6 +143,22 @@ def _of_op(op: Op[..., Any]) -> str:
     if op.has_backward:
         return "hand-written"
     return "transposed from the reference" + (", which is linear" if op.linear else "")
+
+
+def highest_level(op: Op[..., Any]) -> str:
+    """Returns the highest determinism level an op keeps at every one of its samples."""
+
+    def lowest(sample: Sample) -> str:
+        operands = sample.make(jax.random.key(0))
+        live = [x for x in operands if x is not None]
+
+        def run(*arrays: jax.Array) -> Any:
+            rest = iter(arrays)
+            return op.bind(*(None if x is None else next(rest) for x in operands), **sample.statics)
+
+        return min((r.highest for r in levels.reaches(jax.make_jaxpr(run)(*live))), default="D4")
+
+    return min(lowest(sample) for sample in op.samples)
 
 
 def algorithms(op: Op[..., Any]) -> Iterator[str]:

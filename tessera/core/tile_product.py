@@ -5,6 +5,7 @@ many rows there are, and on how many of them a device has. Here every row is com
 every column in a tile of columns, and the sum over k in up to CHUNKS chunks of equal length, which are added
 in a tree. A tile is one product of one shape, in a loop that the compiler does not unroll; rows beyond the
 last are zeros. On several devices each computes whole tiles, and partial sums over k meet in the same tree.
+On a GPU the tile program of `op.matmul` runs instead, with blocks of one shape.
 """
 
 import math
@@ -16,17 +17,25 @@ from jax import lax
 
 from tessera.core import levels, numerics
 from tessera.core.dims import parse
-from tessera.core.op import Op
+from tessera.core.op import Op, registered_op
 from tessera.core.operands import share_varying_axes
 
 ROWS = 32
 COLUMNS = 1024
 CHUNKS = 8
+BLOCKS = (64, 64, 32)  # rows, columns and terms of a block on GPUs
 TILES = "tiles"
 
 
 def _product(
-    a: jax.Array, b: jax.Array, *, rows: int, columns: int, chunk: int, out: Any
+    a: jax.Array,
+    b: jax.Array,
+    *,
+    rows: int,
+    columns: int,
+    chunk: int,
+    out: Any,
+    precision: str | None,
 ) -> jax.Array:
     """Returns the matrix product of a (..., m, k) and b (..., k, n), in the dtype `out`.
 
@@ -34,15 +43,18 @@ def _product(
     read from here; its bits are those of the algorithm "tiles".
     """
     del rows, columns, chunk
-    return jnp.matmul(a, b, preferred_element_type=out)
+    return jnp.matmul(a, b, precision=precision, preferred_element_type=out)
 
 
 tile_product = Op(_product, parse("*b m k, *b k n -> *b m n"), "float", "tile_product")
 levels.PINNED["tessera.tile_product", TILES] = "D3"
 
 
-def in_tiles(a: jax.Array, b: jax.Array, out: Any) -> jax.Array:
+def in_tiles(a: jax.Array, b: jax.Array, out: Any, precision: str | None = None) -> jax.Array:
     """Returns the matrix product of a (*b, m, k) and b (*b, k, n), accumulated in the dtype `out`.
+
+    `precision` says how products of fp32 are formed, in the words of `jax.lax.Precision`; by default as the
+    backend likes.
 
     >>> import jax.numpy as jnp
     >>> in_tiles(jnp.ones((1, 3)), jnp.ones((3, 1)), jnp.float32).item()
@@ -55,7 +67,9 @@ def in_tiles(a: jax.Array, b: jax.Array, out: Any) -> jax.Array:
         "columns": max(min(n, COLUMNS), 1),
         "chunk": max(k // math.gcd(k, CHUNKS), 1),
     }
-    return tile_product.bind(a.astype(kind), b.astype(kind), **tile, out=out, algorithm=TILES)
+    return tile_product.bind(
+        a.astype(kind), b.astype(kind), **tile, out=out, precision=precision, algorithm=TILES
+    )
 
 
 @tile_product.def_algorithm(
@@ -66,8 +80,17 @@ def in_tiles(a: jax.Array, b: jax.Array, out: Any) -> jax.Array:
     tree="k",
 )
 def _tiles(
-    a: jax.Array, b: jax.Array, *, rows: int, columns: int, chunk: int, out: Any
+    a: jax.Array,
+    b: jax.Array,
+    *,
+    rows: int,
+    columns: int,
+    chunk: int,
+    out: Any,
+    precision: str | None,
 ) -> jax.Array:
+    if jax.default_backend() == "gpu" and a.dtype.itemsize <= 4:
+        return _tile_kernel(a, b, out, precision)
     batch, (m, k), n = a.shape[:-2], a.shape[-2:], b.shape[-1]
     count = math.prod(batch)
     if min(count, m, n, k) == 0:
@@ -80,15 +103,24 @@ def _tiles(
     one = levels.opaque_one(
         a
     )  # a loop of one step would be unrolled, its product fused with what surrounds it
+    zero = jnp.int32(0)  # indices have one type: in 64-bit mode 0 alone would be an int64
 
     def column(step: jax.Array, found: jax.Array) -> jax.Array:
         item, j = step // across, step % across
-        right = lax.dynamic_slice(b, (item, 0, 0, j * columns), (1, k // chunk, chunk, columns))[0]
+        right = lax.dynamic_slice(
+            b, (item, zero, zero, j * columns), (1, k // chunk, chunk, columns)
+        )[0]
 
         def row(i: jax.Array, found: jax.Array) -> jax.Array:
-            left = lax.dynamic_slice(a, (item, i * rows, 0, 0), (1, rows, k // chunk, chunk))[0]
+            left = lax.dynamic_slice(a, (item, i * rows, zero, zero), (1, rows, k // chunk, chunk))[
+                0
+            ]
             products = lax.dot_general(
-                left, right, (((2,), (1,)), ((1,), (0,))), preferred_element_type=out
+                left,
+                right,
+                (((2,), (1,)), ((1,), (0,))),
+                precision=precision,
+                preferred_element_type=out,
             )
             return lax.dynamic_update_slice(
                 found, _added(products)[None], (item, i * rows, j * columns)
@@ -99,6 +131,31 @@ def _tiles(
     found, _ = share_varying_axes([jnp.zeros((count, down * rows, across * columns), out), a])
     found = lax.fori_loop(0, count * across * one, column, found)
     return found[:, :m, :n].reshape(*batch, m, n)
+
+
+def _tile_kernel(a: jax.Array, b: jax.Array, out: Any, precision: str | None) -> jax.Array:
+    """Returns the product by the tile program of `op.matmul`, over whole blocks that no shape changes."""
+    m, n = a.shape[-2], b.shape[-1]
+    rows, columns, terms = BLOCKS
+    whole = registered_op("matmul").bind(
+        _padded(a, rows, terms),
+        _padded(b, terms, columns),
+        accumulate=out,
+        out_dtype=out,
+        precision=precision,
+        tile_shape=BLOCKS,
+        algorithm="tile",
+    )
+    return whole[..., :m, :n]
+
+
+def _padded(x: jax.Array, *blocks: int) -> jax.Array:
+    """Returns a matrix with zeros up to whole blocks."""
+    whole = [
+        max(-(-size // block), 1) * block for size, block in zip(x.shape[-2:], blocks, strict=True)
+    ]
+    more = [(0, to - size) for to, size in zip(whole, x.shape[-2:], strict=True)]
+    return jnp.pad(x, [(0, 0)] * (x.ndim - 2) + more)
 
 
 def _added(parts: jax.Array) -> jax.Array:

@@ -41,6 +41,8 @@ if TYPE_CHECKING:
     from tessera.numerics.level_report import Finding as Finding
     from tessera.numerics.level_report import Report as Report
     from tessera.numerics.level_report import report as report
+    from tessera.numerics.same_bits import check_determinism as check_determinism
+    from tessera.numerics.same_bits import validate_cross_hardware as validate_cross_hardware
 
 # Loaded on first use: they print, and know the operators.
 _LAZY = {
@@ -48,8 +50,10 @@ _LAZY = {
     "compare": "tessera.numerics.against_float64",
     "Finding": "tessera.numerics.level_report",
     "Report": "tessera.numerics.level_report",
+    "check_determinism": "tessera.numerics.same_bits",
     "report": "tessera.numerics.level_report",
     "reproducible": "tessera.numerics.at_level",
+    "validate_cross_hardware": "tessera.numerics.same_bits",
 }
 
 

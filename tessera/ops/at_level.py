@@ -48,18 +48,29 @@ def _dot_general(equation: Any, level: str, operands: Sequence[jax.Array]) -> ja
     left = jnp.transpose(a, (*batch_a, *free_a, *of_a)).reshape(*batch, math.prod(rows), inner)
     right = jnp.transpose(b, (*batch_b, *of_b, *free_b)).reshape(*batch, inner, math.prod(columns))
     out = equation.outvars[0].aval.dtype
-    found = _product(left, right, level, out).reshape(*batch, *rows, *columns)
+    found = _product(left, right, level, out, _words(equation.params["precision"])).reshape(
+        *batch, *rows, *columns
+    )
     return found if jnp.iscomplexobj(found) else levels.narrowed(found, out)
 
 
-def _product(a: jax.Array, b: jax.Array, level: str, out: Any) -> jax.Array:
+def _words(precision: Any) -> str | None:
+    """Returns the higher of the precisions of two operands, as a word; None for the backend's own."""
+    both = precision if isinstance(precision, tuple) else (precision,)
+    named = [p.name.lower() for p in both if p is not None]
+    return next((word for word in ("highest", "high") if word in named), None)
+
+
+def _product(a: jax.Array, b: jax.Array, level: str, out: Any, precision: str | None) -> jax.Array:
     if jnp.issubdtype(out, jnp.complexfloating):
         parts = [
             [x.real, x.imag] if jnp.iscomplexobj(x) else [x, jnp.zeros_like(x)] for x in (a, b)
         ]
         real = jnp.zeros((), out).real.dtype
-        (rr, ri), (ir, ii) = ([_product(x, y, level, real) for y in parts[1]] for x in parts[0])
+        (rr, ri), (ir, ii) = (
+            [_product(x, y, level, real, precision) for y in parts[1]] for x in parts[0]
+        )
         return jax.lax.complex(rr - ii, ri + ir)
     if at_least(level, "D4"):
         return exact_product(a, b)
-    return in_tiles(a, b, numerics.accumulator(out))
+    return in_tiles(a, b, numerics.accumulator(out), precision)

@@ -68,6 +68,15 @@ def _rounded_once(equation: Any, level: str, operands: Sequence[Any]) -> Any:
     return _apart(as_it_is(equation, level, operands))
 
 
+def _quotient(equation: Any, level: str, operands: Sequence[Any]) -> Any:
+    """XLA's quotient, entry by entry: where one number divides all, XLA may multiply by its reciprocal."""
+    x, y = (jnp.asarray(z) for z in operands)
+    nan = jnp.asarray(jnp.nan, x.dtype)
+    x = jnp.where(y == y, x, nan)
+    y = jnp.where(x == x, y, nan)
+    return _rounded_once(equation, level, [x, y])
+
+
 def flushed(x: Any) -> Any:
     """Returns x with subnormals of its floats made zeros, as level D4 takes them."""
     if not jnp.issubdtype(jnp.result_type(x), jnp.floating):
@@ -89,9 +98,21 @@ def _in_wide(portably: Callable[..., Any], equation: Any, operands: Sequence[Any
 def narrowed(x: jax.Array, dtype: Any) -> jax.Array:
     """Returns x rounded to a dtype. XLA may leave out a conversion to a narrower float and back."""
     limits = jnp.finfo(dtype)
+    if limits.dtype == jnp.float16:
+        return _behind_select(lax.convert_element_type(x, dtype))
     if limits.bits < jnp.finfo(x.dtype).bits and limits.bits >= 16:
         x = lax.reduce_precision(x, limits.nexp, limits.nmant)
     return lax.convert_element_type(x, dtype)
+
+
+def _behind_select(x: jax.Array) -> jax.Array:
+    """Returns a float16 that no compiler takes for the wider float it was; one NaN becomes another.
+
+    `lax.reduce_precision` would make zeros of its subnormal numbers, which begin at 2^-14.
+    """
+    bits = lax.bitcast_convert_type(x, jnp.uint16)
+    kept = jnp.where(bits == jnp.uint16(0x7E01), jnp.uint16(0x7E00), bits)
+    return lax.bitcast_convert_type(kept, jnp.float16)
 
 
 @def_rule(
@@ -113,7 +134,7 @@ for _name, _portably, _below, _native, _reason in (
     ("sub", portable.subtract, as_it_is, "D4", ""),
     ("mul", portable.multiply, _rounded_once, "D4", ""),
     ("square", portable.square, _rounded_once, "D4", ""),
-    ("div", portable.divide, _rounded_once, "D3", DIFFERS),
+    ("div", portable.divide, _quotient, "D3", DIFFERS),
     ("sqrt", portable.sqrt, _rounded_once, "D3", DIFFERS),
 ):
     def_rule(_name, "D4", _reason, native=_native)(_elementwise(_portably, _below))
@@ -132,6 +153,22 @@ for _name, _portably in {
     "pow": portable.power,
     "erf": portable.erf,
     "erfc": portable.erfc,
+    "erf_inv": portable.erf_inv,
+    "tan": portable.tan,
+    "atan": portable.atan,
+    "atan2": portable.atan2,
+    "asin": portable.asin,
+    "acos": portable.acos,
+    "sinh": portable.sinh,
+    "cosh": portable.cosh,
+    "asinh": portable.asinh,
+    "acosh": portable.acosh,
+    "atanh": portable.atanh,
+    "log2": portable.log2,
+    "cbrt": portable.cbrt,
+    "rem": portable.rem,
+    "lgamma": portable.lgamma,
+    "digamma": portable.digamma,
     "one_minus_square": _one_minus_square,
 }.items():
     def_rule(_name, "D4", OWN)(_everywhere(_portably))

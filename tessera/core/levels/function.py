@@ -10,7 +10,7 @@ from jax import lax
 from jax.interpreters import ad, batching
 
 from tessera.core import compat
-from tessera.core.levels.evaluate import evaluate
+from tessera.core.levels.evaluate import FLUSH_THEMSELVES, evaluate
 from tessera.core.levels.reach import require
 from tessera.core.primitive import make_primitive
 
@@ -38,7 +38,7 @@ def inline(function: Callable[..., Any], level: str, who: str) -> Callable[..., 
     def run(*arrays: Any) -> list[Any]:
         traced = jax.make_jaxpr(function)(*arrays)
         require(traced, level, who)
-        return evaluate(*arrays, traced=traced, level=level)
+        return evaluate(*arrays, traced=traced, level=level, flushes=who in FLUSH_THEMSELVES)
 
     return run
 

@@ -19,6 +19,7 @@ cube_root.py       cbrt
 trigonometric.py   sin, cos, tan
 hyperbolic.py      sinh, cosh, asinh, acosh, atanh
 error_function.py  erf, erfc
+gamma.py           lgamma, digamma
 
 inverse_trigonometric.py   atan, atan2, asin, acos
 inverse_error_function.py  erf_inv
@@ -41,6 +42,8 @@ from tessera.core.portable.error_function import erfc as erfc
 from tessera.core.portable.exponential import exp as exp
 from tessera.core.portable.exponential import exp2 as exp2
 from tessera.core.portable.exponential import expm1 as expm1
+from tessera.core.portable.gamma import digamma as digamma
+from tessera.core.portable.gamma import lgamma as lgamma
 from tessera.core.portable.hyperbolic import acosh as acosh
 from tessera.core.portable.hyperbolic import asinh as asinh
 from tessera.core.portable.hyperbolic import atanh as atanh

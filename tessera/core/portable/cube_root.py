@@ -40,7 +40,8 @@ def cbrt(x: Any) -> jax.Array:
     r = quotient(form.scaled(digits, left), t * t)
     root = t + keep(t * quotient(r - t, (t + t) + r))
     y = form.with_sign(form.scaled(root, thirds), x)
-    return jnp.where((x == 0) | ~(jnp.abs(x) < form.number(np.inf)), x, y)
+    size = bits & form.magnitude
+    return jnp.where((size == form.word(0)) | (size >= form.infinity), x, y)
 
 
 def _third_of_exponent(form: Format, bits: jax.Array) -> tuple[jax.Array, jax.Array]:

@@ -67,7 +67,7 @@ def exp(x: Any) -> jax.Array:
     table = _TABLES[form.name]
     n, y = _power_and_factor(form, table, x)
     y = jnp.where(x < table.lowest, form.number(0), form.scaled(y, n))
-    return jnp.where(x <= table.highest, y, x + form.number(np.inf))
+    return _with_nan(form, x, jnp.where(x <= table.highest, y, form.number(np.inf)))
 
 
 def half_exp(x: jax.Array) -> jax.Array:
@@ -80,7 +80,7 @@ def half_exp(x: jax.Array) -> jax.Array:
     table = _TABLES[form.name]
     n, y = _power_and_factor(form, table, x)
     y = form.scaled(y, n - form.integer(1))
-    return jnp.where(x <= table.highest_half, y, x + form.number(np.inf))
+    return _with_nan(form, x, jnp.where(x <= table.highest_half, y, form.number(np.inf)))
 
 
 def exp2(x: Any) -> jax.Array:
@@ -100,7 +100,12 @@ def exp2(x: Any) -> jax.Array:
     lowest, highest = form.number(1.0 - form.bias), form.number(form.bias + 1.0)
     y = jnp.where(x > lowest, y, form.number(0))
     y = jnp.where(x < highest, y, form.number(np.inf))
-    return jnp.where(x == x, y, x)
+    return _with_nan(form, x, y)
+
+
+def _with_nan(form: Format, x: jax.Array, y: jax.Array) -> jax.Array:
+    """Returns y, and NaN where x is. By bits: for x = -|z| a GPU's compiler takes x <= 1 for true."""
+    return jnp.where((form.bits(x) & form.magnitude) > form.infinity, form.number(np.nan), y)
 
 
 def exp2_of_sum(form: Format, keep: Elementwise, high: jax.Array, low: jax.Array) -> jax.Array:
@@ -125,7 +130,7 @@ def expm1(x: Any) -> jax.Array:
     y = _expm1_above(form, table, keep, x)
     y = jnp.where(x < -lost, form.number(-1), y)
     y = jnp.where(x == 0, x, y)
-    return jnp.where(x <= table.highest, y, x + form.number(np.inf))
+    return _with_nan(form, x, jnp.where(x <= table.highest, y, form.number(np.inf)))
 
 
 def rounded_to_integer(form: Format, keep: Elementwise, x: jax.Array) -> jax.Array:

@@ -15,7 +15,8 @@ def rem(x: Any, y: Any) -> jax.Array:
     `x` and `y` are float32 or float64 of one shape and dtype, none subnormal; scalars broadcast. Magnitudes
     below 2^-126 (float64: 2^-1022) become zero. NaN of an infinite x and of a zero y.
 
-    >>> rem(jnp.array([5.5, -1e30, 3.0]), jnp.array([2.0, 3.0, 0.0]))
+    >>> import numpy as np
+    >>> rem(np.float32([5.5, -7.0, 3.0]), np.float32([2.0, 3.0, 0.0]))
     Array([ 1.5, -1. ,  nan], dtype=float32)
     """
     _, x, y = operands("rem", x, y)

@@ -103,7 +103,7 @@ def tan(x: Any) -> jax.Array:
     `x` is float32 or float64 of any shape, nowhere subnormal.
 
     >>> tan(jnp.array([0.5, -0.0, 1e30]))
-    Array([ 0.5463025, -0.       ,  1.3081996], dtype=float32)
+    Array([ 0.5463025, -0.       ,  1.293586 ], dtype=float32)
     """
     form, x = operand("tan", x)
     quadrant, sine, cosine = _reduced(form, x)
@@ -111,6 +111,14 @@ def tan(x: Any) -> jax.Array:
     y = quotient(jnp.where(odd, -cosine, sine), jnp.where(odd, sine, cosine))
     y = form.floats(form.bits(y) ^ (form.bits(x) & form.sign))
     return _of_finite(form, x, jnp.where(jnp.abs(x) < form.linear_below, x, y))
+
+
+def of_half_turns(form: Format, keep: Elementwise, turns: jax.Array) -> tuple[jax.Array, jax.Array]:
+    """Returns the sine and the cosine of pi times numbers in [0, 1/2]."""
+    steep = turns > form.number(0.25)
+    r = keep(jnp.where(steep, form.number(0.5) - turns, turns) * form.number(np.pi))
+    sine, cosine = _near_zero(form, keep, r, jnp.zeros_like(r))
+    return jnp.where(steep, cosine, sine), jnp.where(steep, sine, cosine)
 
 
 def _of_finite(form: Format, x: jax.Array, y: jax.Array) -> jax.Array:
@@ -128,9 +136,16 @@ def _in_quadrant(
 
 def _reduced(form: Format, x: jax.Array) -> tuple[jax.Array, jax.Array, jax.Array]:
     """Returns the quadrant n, the sine and the cosine of |x| - n pi/2."""
-    table, keep = _TABLES[form.name], keeper(form, x)
+    keep = keeper(form, x)
     quadrant, r, tail = _remainder(form, keep, x)
-    z = keep(r * r)
+    return quadrant, *_near_zero(form, keep, r, tail)
+
+
+def _near_zero(
+    form: Format, keep: Elementwise, r: jax.Array, tail: Any
+) -> tuple[jax.Array, jax.Array]:
+    """Returns the sine and the cosine of r + tail where |r| <= pi/4."""
+    table, z = _TABLES[form.name], keep(r * r)
     sine = keep(keep(z * polynomial(keep, table.sine, z)) * r)
     # The tail times cos r, and times -sin r, to as many digits as count.
     sine = (sine + (tail - keep(tail * z) * form.number(0.5))) + r
@@ -138,7 +153,7 @@ def _reduced(form: Format, x: jax.Array) -> tuple[jax.Array, jax.Array, jax.Arra
     cosine = keep(keep(z * polynomial(keep, table.cosine, z)) * z) - keep(r * tail)
     one = form.number(1)
     top = keep(one - half)
-    return quadrant, sine, (((one - top) - half) + cosine) + top
+    return sine, (((one - top) - half) + cosine) + top
 
 
 def _remainder(
