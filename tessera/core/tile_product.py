@@ -100,6 +100,7 @@ def _tiles(
     b = jnp.pad(b.reshape(count, k, n), ((0, 0), (0, 0), (0, across * columns - n)))
     a = a.reshape(count, down * rows, k // chunk, chunk)
     b = b.reshape(count, k // chunk, chunk, across * columns)
+    a, b = lax.optimization_barrier((a, b))  # XLA would fold constants, and add in another order
     one = levels.opaque_one(
         a
     )  # a loop of one step would be unrolled, its product fused with what surrounds it

@@ -55,7 +55,8 @@ def of_lists(function: Callable[..., list[Any]], level: str) -> Callable[..., li
 
 def opaque_one(x: Any) -> jax.Array:
     """Returns the integer 1, which no compiler knows to be one: it seems to depend on an array, not empty."""
-    first = lax.convert_element_type(lax.is_finite(jnp.ravel(x)[0].astype(jnp.float32)), jnp.int32)
+    entry = lax.optimization_barrier(jnp.ravel(x)[0].astype(jnp.float32))  # x may be a constant
+    first = lax.convert_element_type(lax.is_finite(entry), jnp.int32)
     return lax.clamp(jnp.int32(1), first + 1, jnp.int32(1))
 
 
