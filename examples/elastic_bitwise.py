@@ -23,6 +23,7 @@ Tree = dict[str, jax.Array]
 
 
 def loss(params: Tree, x: jax.Array, y: jax.Array) -> jax.Array:
+    """Returns the mean square of what a network of two layers misses."""
     hidden = jnp.sin(x @ params["w1"] + params["b1"])
     return jnp.mean((hidden @ params["w2"] - y) ** 2)
 
@@ -33,6 +34,7 @@ def numbers(seed: int, *shape: int) -> jax.Array:
 
 
 def initial() -> Tree:
+    """Returns the parameters and velocities to start from."""
     params = {"w1": numbers(1, 16, 64), "b1": jnp.zeros(64), "w2": numbers(2, 64, 1) / 8}
     return params | {f"{name}.velocity": jnp.zeros_like(x) for name, x in params.items()}
 
@@ -63,6 +65,7 @@ def train(state: Tree, mesh: dist.Mesh, steps: int, level: str) -> Tree:
 
 
 def main() -> None:
+    """Trains as the command line says, and prints the digest of the state."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--devices", type=int, default=1, help="1, 2, 4 or 8")
     parser.add_argument("--steps", type=int, default=50)
@@ -72,13 +75,16 @@ def main() -> None:
     options = parser.parse_args()
     jax.config.update("jax_platforms", "cpu")
     jax.config.update("jax_num_cpu_devices", 8)
-    state = dict(np.load(options.load)) if options.load else initial()
+    state = initial()
+    if options.load:
+        state = dict(zip(sorted(state), np.load(options.load).values(), strict=True))
     mesh = dist.Mesh(axes=["dp"], devices=range(options.devices))
     state = train(state, mesh, options.steps, options.level)
+    arrays = [np.asarray(state[name]) for name in sorted(state)]
     if options.save:
-        np.savez(options.save, **state)
-    data_of = b"".join(np.asarray(state[name]).tobytes() for name in sorted(state))
-    sys.stdout.write(f"{options.devices} devices: {hashlib.sha256(data_of).hexdigest()}\n")
+        np.savez(options.save, *arrays)
+    digest = hashlib.sha256(b"".join(x.tobytes() for x in arrays)).hexdigest()
+    sys.stdout.write(f"{options.devices} devices: {digest}\n")
 
 
 if __name__ == "__main__":

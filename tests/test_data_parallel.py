@@ -91,7 +91,7 @@ REFUSED = {
     "a batch that chunks do not divide": ({"chunks": 10}, X[0], "48 is not divided into 10 chunks"),
     "no chunks": ({"chunks": 0}, X[0], "chunks is 0"),
     "an axis that is not there": ({"axis": "tp"}, X[0], "no axis 'tp'; its axes: dp"),
-    "a low level": ({"level": "D1"}, X[0], "level is 'D1'"),
+    "no level": ({"level": "D0"}, X[0], "level is 'D0'"),
     "a scalar": ({}, np.float32(1), "no common leading size"),
     "no examples": ({}, X[0, :0], "a batch of 0"),
 }

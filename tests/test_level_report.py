@@ -105,7 +105,7 @@ def test_it_prints_as_a_table_and_shows_in_a_notebook():
         assert word in text
         assert word in page
     kept = numerics.report(jnp.abs, "D4")(X)
-    assert "keeps D4: none of its 1 equations breaks it" in str(kept)
+    assert "keeps D4: no equation of 1 breaks it" in str(kept)
     assert "<table>" not in kept._repr_html_()
 
 

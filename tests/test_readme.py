@@ -44,6 +44,24 @@ def test_the_blocks_of_the_numerics_guide_are_one_program_that_runs(tmp_path):
     run("\n".join(python_blocks("docs/numerics.md")), tmp_path)
 
 
+@pytest.mark.slow
+def test_the_elastic_example_ends_with_the_same_bits_whether_the_mesh_changes_or_not(tmp_path):
+    def digest(*arguments: str) -> str:
+        script = ROOT / "examples" / "elastic_bitwise.py"
+        done = subprocess.run(
+            [sys.executable, "-W", "error", script, *arguments],
+            capture_output=True,
+            text=True,
+            cwd=tmp_path,
+        )
+        assert done.returncode == 0, done.stderr
+        return done.stdout.split(": ")[1]
+
+    half = digest("--devices", "8", "--steps", "4", "--save", "half.npz")
+    changed = digest("--devices", "2", "--steps", "4", "--load", "half.npz")
+    assert changed == digest("--devices", "1", "--steps", "8") != half
+
+
 def test_the_op_of_the_contributing_guide_is_an_op_with_a_true_example(tmp_path):
     (op,) = python_blocks("CONTRIBUTING.md")
     check = (

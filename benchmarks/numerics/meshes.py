@@ -4,8 +4,8 @@
     python benchmarks/numerics/meshes.py --layouts 1x8 4x1
 
 A layout PxD is P processes of D simulated devices each, on this machine. Every layout sums the same 24 chunks
-by `dist.all_reduce` (tree, exact, and psum for contrast), takes the gradient of a function of it, and sums
-the same array by `op.reduce_sum`. Exits with an error if a method that fixes its bits has two hashes.
+by `dist.all_reduce` (tree, exact, and psum for contrast), takes the gradient of a function of it, sums the same
+array by `op.reduce_sum`, multiplies it and trains on it at a level. Exits with an error if a method that fixes its bits has two hashes.
 """
 
 import argparse
@@ -26,7 +26,7 @@ import numpy as np
 from jax.sharding import NamedSharding
 from jax.sharding import PartitionSpec as P
 
-from tessera import dist, op
+from tessera import dist, op, training
 
 LAYOUTS = ("1x1", "1x2", "1x3", "1x4", "1x6", "1x8", "2x1", "4x1")
 CHUNKS, SIZE = 24, 3001
@@ -57,7 +57,30 @@ def sums(mesh: jax.sharding.Mesh) -> dict[str, Callable[[jax.Array], Any]]:
         found[f"its gradient, {method}"] = jax.grad(lambda x, f=reduce: jnp.sum(jnp.sin(f(x))))
     for method in ("tree", "compensated", "exact"):
         found[f"reduce_sum {method}"] = partial(op.reduce_sum, axis=0, method=method)
+    found["matmul D2"] = lambda x: op.matmul(x, x[:8].T, deterministic="D2")
+    found["its sum split, D2"] = lambda x: op.matmul(x[:, :64].T, x, deterministic="D2")
+    found["softmax D3"] = partial(op.softmax, deterministic="D3")
+    found["softmax D4, along the mesh"] = partial(op.softmax, axis=0, deterministic="D4")
+    found["training, 50 steps, D2"] = partial(trained, dist.Mesh(["dp"], devices=mesh.devices))
     return found
+
+
+def trained(mesh: dist.Mesh, x: jax.Array) -> jax.Array:
+    """Returns the weights of a network of two layers after 50 steps of data-parallel gradient descent."""
+    x = jnp.tanh(jnp.tile(x[:, :64], (8, 1)))
+    y = jnp.sin(x[:, :1] + x[:, 1:2])
+
+    def loss(weights: tuple[jax.Array, jax.Array], x: jax.Array, y: jax.Array) -> jax.Array:
+        return jnp.mean((jnp.tanh(x @ weights[0]) @ weights[1] - y) ** 2)
+
+    gradient = training.data_parallel(loss, mesh=mesh, chunks=CHUNKS)
+
+    def step(_: int, weights: Any) -> Any:
+        _, slopes = gradient(weights, x, y)
+        return jax.tree.map(lambda w, g: w - 0.1 * g, weights, slopes)
+
+    first, second = (jnp.asarray(terms(i, *s)) / 50 for i, s in ((1, (64, 32)), (2, (32, 1))))
+    return jnp.concatenate([w.ravel() for w in jax.lax.fori_loop(0, 50, step, (first, second))])
 
 
 def hashes() -> dict[str, str]:

@@ -13,11 +13,13 @@ from rich.table import Table
 from rich.text import Text
 
 from tessera import ops as ops  # sets how sums and products keep a level
-from tessera.core import compat, determinism, levels
+from tessera.core import determinism, levels
 from tessera.core.determinism import LEVELS, at_least
 from tessera.core.errors import Code, CompileError
 from tessera.core.primitive import PREFIX
+from tessera.numerics.operation import place_of
 
+CELL = "text-align:left;white-space:pre-line"
 PLACES = 3  # shown of the lines of one finding
 HEADS = ("equation", "times", "reaches", "why", "fix", "written at")
 
@@ -56,8 +58,10 @@ class Report:
 
     def __str__(self) -> str:
         out = StringIO()
-        Console(file=out, width=160, no_color=True).print(self.__rich__())
-        return out.getvalue().rstrip()
+        # Told that it is no notebook, where a console displays instead of writing.
+        console = Console(file=out, width=160, no_color=True, force_jupyter=False)
+        console.print(self.__rich__())
+        return "\n".join(line.rstrip() for line in out.getvalue().splitlines()).rstrip()
 
     def __rich__(self) -> RenderableType:
         """Returns what rich prints, at the width of its console."""
@@ -73,7 +77,7 @@ class Report:
     def _repr_html_(self) -> str:
         heads = "".join(f"<th style='text-align:left'>{h}</th>" for h in HEADS)
         rows = "".join(
-            "<tr>" + "".join(f"<td style='text-align:left'>{escape(c)}</td>" for c in row) + "</tr>"
+            "<tr>" + "".join(f"<td style='{CELL}'>{escape(c)}</td>" for c in row) + "</tr>"
             for row in self._rows()
         )
         table = f"<table><thead><tr>{heads}</tr></thead><tbody>{rows}</tbody></table>"
@@ -81,7 +85,7 @@ class Report:
 
     def _title(self) -> str:
         if self.keeps:
-            return f"{self.function} keeps {self.level}: none of its {self.equations} equations breaks it."
+            return f"{self.function} keeps {self.level}: no equation of {self.equations} breaks it."
         found = sum(f.times for f in self.findings)
         return (
             f"{self.function} reaches {self.reaches}, not {self.level}: {found} of {self.equations} "
@@ -90,7 +94,8 @@ class Report:
 
     def _rows(self) -> Iterator[tuple[str, ...]]:
         for f in self.findings:
-            shown = [*f.places[:PLACES], *["..."] * (len(f.places) > PLACES)]
+            places = list(dict.fromkeys(map(place_of, f.places)))
+            shown = [*places[:PLACES], *["..."] * (len(places) > PLACES)]
             yield f.name, str(f.times), f.reaches, f.reason, f.fix, "\n".join(shown)
 
 
@@ -129,7 +134,7 @@ def _report(name: str, found: list[levels.Reach], level: str) -> Report:
         if not at_least(r.native, level):
             name_of = r.equation.primitive.name.removeprefix(PREFIX)
             key = (name_of, r.native, r.highest, r.reason, _fix(r, level))
-            places.setdefault(key, []).append(compat.source_of(r.equation))
+            places.setdefault(key, []).append(r.where)
     findings = tuple(
         Finding(*key, times=len(where), places=tuple(dict.fromkeys(where)))
         for key, where in sorted(places.items(), key=lambda item: LEVELS.index(item[0][1]))

@@ -50,20 +50,25 @@ class Operation:
     @property
     def place(self) -> str:
         """The file, without its folders, line and function it was written at."""
-        found = _PLACE.match(self.where)
-        if found is None:
-            return self.where
-        path = PurePath(found["path"])
-        cell = path.parent.name.startswith("ipykernel_") or path.name.startswith("<ipython-input")
-        start = f"cell line {found['line']}" if cell else f"{path.name}:{found['line']}"
-        function = (found["function"] or "").replace("<locals>.", "")
-        return f"{start} ({function})" if function else start
+        return place_of(self.where)
 
     @property
     def is_exact_move(self) -> bool:
         """Whether it only moves or picks data, and loses nothing."""
         lost = self.local.ulps or self.breaks
         return self.name in MOVES and not lost
+
+
+def place_of(where: str) -> str:
+    """Returns a place without its folders, a cell of a notebook by its line."""
+    found = _PLACE.match(where)
+    if found is None:
+        return where
+    path = PurePath(found["path"])
+    cell = path.parent.name.startswith("ipykernel_") or path.name.startswith("<ipython-input")
+    start = f"cell line {found['line']}" if cell else f"{path.name}:{found['line']}"
+    function = (found["function"] or "").replace("<locals>.", "")
+    return f"{start} ({function})" if function else start
 
 
 def _known(value: float) -> float:

@@ -37,14 +37,16 @@ def data_parallel(
     shape (B, ...), with one B that `chunks` divides; the number of devices along `axis` divides `chunks`. The
     result is the mean over the chunks, the same on every device, with the same bits for every such number of
     devices and every layout of processes: 1, 2, 4 and 8 with 8 chunks, also 3 and 6 with 24. `mesh` is the
-    current mesh by default. `level` D3 or D4 computes the loss of a chunk and its gradient at that level too
-    (`numerics.reproducible`), D2 as XLA does.
+    current mesh by default. The loss of a chunk and its gradient are computed at `level`
+    (`numerics.reproducible`), D4 for the same bits on every machine. D1 leaves them as XLA compiles them, for
+    losses that reach no more: the bits of one device may then differ from those of several.
 
     A device holds the gradients of its own chunks until they are added. The step that follows, of an
-    optimiser, is elementwise and the same on every device. Sums are in the dtypes of the parameters.
+    optimiser, is elementwise and the same on every device. Sums are in the dtypes of the parameters. On JAX
+    0.10.2 wait for each step where devices are simulated: steps in a queue can wait for each other.
 
     Raises `E_GRAPH_INVALID` for sizes that do not divide and arrays without an example, `E_COMM_INIT` without
-    a mesh.
+    a mesh, and `E_NONDETERMINISTIC` for a loss that cannot reach the level.
 
     >>> mesh = dist.Mesh(axes=["dp"], devices=range(1))
     >>> step = data_parallel(lambda w, x: jnp.mean((x - w) ** 2), mesh=mesh, chunks=2)
@@ -54,15 +56,13 @@ def data_parallel(
     if isinstance(chunks, bool) or not isinstance(chunks, int) or chunks < 1:
         raise _invalid(f"chunks is {chunks!r}, not a positive number")
     wanted = determinism.as_level(NAME, level)
-    if not determinism.at_least(wanted, "D2"):
-        raise _invalid(
-            f"level is {level!r}", "D2, D3 or D4; below D2 a plain jit over the mesh will do"
-        )
+    if not determinism.at_least(wanted, "D1"):
+        raise _invalid(f"level is {level!r}", "D1 to D4; D0 is a plain jit over the mesh")
     found = jax.value_and_grad(loss)
     name = levels.name_of(loss)
 
     def of_chunk(params: Any, *batch: Any) -> Any:
-        if wanted == "D2":
+        if wanted == "D1":
             return found(params, *batch)
         return levels.call_at(found, (params, *batch), {}, str(wanted), name)
 

@@ -127,14 +127,15 @@ def _one_minus_square(x: jax.Array) -> jax.Array:
     return portable.subtract(jnp.ones_like(x), portable.square(x))
 
 
-DIFFERS = "quotients and roots are rounded differently by machines."
+DIFFERS = "machines round it differently."
+INVERTED = "XLA may multiply by the reciprocal, of a divisor that is broadcast, say."
 for _name, _portably, _below, _native, _reason in (
     ("add", portable.add, as_it_is, "D4", ""),
     ("add_any", portable.add, as_it_is, "D4", ""),
     ("sub", portable.subtract, as_it_is, "D4", ""),
     ("mul", portable.multiply, _rounded_once, "D4", ""),
     ("square", portable.square, _rounded_once, "D4", ""),
-    ("div", portable.divide, _quotient, "D3", DIFFERS),
+    ("div", portable.divide, _quotient, "D1", INVERTED),
     ("sqrt", portable.sqrt, _rounded_once, "D3", DIFFERS),
 ):
     def_rule(_name, "D4", _reason, native=_native)(_elementwise(_portably, _below))

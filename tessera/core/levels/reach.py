@@ -22,32 +22,37 @@ WRITTEN: dict[Any, Callable[..., Any]] = {}
 
 @dataclass(frozen=True)
 class Reach:
-    """The level of one equation: by its rule, and as it stands."""
+    """The level of one equation: by its rule, and as it stands; and the user's line it comes from."""
 
     equation: Any
     highest: str
     native: str
     reason: str
+    where: str
 
 
-def reaches(traced: Any) -> Iterator[Reach]:
-    """Yields what every equation of a traced function reaches, those of its loops and calls included."""
+def reaches(traced: Any, where: str = "") -> Iterator[Reach]:
+    """Yields what every equation of a traced function reaches, those of its loops and calls included.
+
+    `where` is the line of the call: inside functions of JAX that are compiled, equations have none.
+    """
     jaxpr, _ = compat.opened(traced)
     contracted = _contracted(jaxpr)
     for equation in jaxpr.eqns:
         name = equation.primitive.name
+        place = compat.source_of(equation) or where
         bodies = list(bodies_of(equation))
         if bodies:
             for body in bodies:
-                yield from reaches(body)
+                yield from reaches(body, place)
         elif name.startswith(PREFIX):
-            yield _reach_of_op(equation)
+            yield _reach_of_op(equation, place)
         else:
             rule = rule_of(equation)
             native, reason = rule.native, rule.reason
             if id(equation) in contracted:
                 native, reason = "D1", "a product that meets a sum may be contracted, or not (FMA)."
-            yield Reach(equation, rule.highest, native, reason)
+            yield Reach(equation, rule.highest, native, reason, place)
 
 
 def require(traced: Any, level: str, who: str) -> None:
@@ -61,12 +66,12 @@ def require(traced: Any, level: str, who: str) -> None:
     raise NumericsError(
         Code.E_NONDETERMINISTIC,
         f"{who}: its highest determinism level is {highest}, not {level}. {name}: {worst.reason}",
-        where=compat.source_of(worst.equation),
+        where=worst.where,
         hints=f'promise "{highest}", or compute it outside the scope',
     )
 
 
-def _reach_of_op(equation: Any) -> Reach:
+def _reach_of_op(equation: Any, where: str) -> Reach:
     params, primitive = equation.params, equation.primitive
     if "level" in params:
         found = list(reaches(params["traced"]))
@@ -74,7 +79,7 @@ def _reach_of_op(equation: Any) -> Reach:
     elif params.get("algorithm") not in (None, *LEVELS):
         highest = PINNED.get((primitive.name, params["algorithm"]), "D1")
         return Reach(
-            equation, highest, highest, f"its algorithm {params['algorithm']!r} is pinned."
+            equation, highest, highest, f"its algorithm {params['algorithm']!r} is pinned.", where
         )
     else:
         plain = {**params, "algorithm": None} if "algorithm" in params else params
@@ -84,9 +89,10 @@ def _reach_of_op(equation: Any) -> Reach:
         own = params.get("algorithm")
         native = own if own in LEVELS else min((r.native for r in found), default="D4")
     highest = min((r.highest for r in found), default="D4")
-    worst = next((r for r in found if r.highest == highest or r.native == native), None)
+    lowest = min((r.native for r in found), default="D4")
+    worst = next((r for r in found if r.native == lowest), None)
     reason = "" if worst is None else f"{worst.equation.primitive.name}: {worst.reason}"
-    return Reach(equation, highest, min(native, highest), reason)
+    return Reach(equation, highest, min(native, highest), reason, where)
 
 
 def _contracted(jaxpr: Any) -> set[int]:
