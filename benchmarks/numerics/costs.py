@@ -95,7 +95,7 @@ def training_step() -> tuple[dict[str, Function], tuple[Any, ...]]:
 
     def step(gradient: Function, state: Any, x: Any, y: Any) -> Any:
         value, slopes = gradient(state[0], x, y)
-        new = [adamw(*leaves, 3) for leaves in zip(*state, slopes, strict=True)]
+        new = [adamw(p, m, v, g, 3) for p, m, v, g in zip(*state, slopes, strict=True)]
         return value, tuple(zip(*new, strict=True))
 
     ways = {

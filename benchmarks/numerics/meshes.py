@@ -4,8 +4,9 @@
     python benchmarks/numerics/meshes.py --layouts 1x8 4x1
 
 A layout PxD is P processes of D simulated devices each, on this machine. Every layout sums the same 24 chunks
-by `dist.all_reduce` (tree, exact, and psum for contrast), takes the gradient of a function of it, sums the same
-array by `op.reduce_sum`, multiplies it and trains on it at a level. Exits with an error if a method that fixes its bits has two hashes.
+by `dist.all_reduce` (tree, exact, and psum for contrast), takes the gradient of a function of it, sums the
+same array by `op.reduce_sum`, multiplies it and trains on it at a level. Exits with an error if a method that
+fixes its bits has two hashes.
 """
 
 import argparse
@@ -75,11 +76,13 @@ def trained(mesh: dist.Mesh, x: jax.Array) -> jax.Array:
 
     gradient = training.data_parallel(loss, mesh=mesh, chunks=CHUNKS)
 
-    def step(_: int, weights: Any) -> Any:
+    def step(_: Any, weights: Any) -> Any:
         _, slopes = gradient(weights, x, y)
         return jax.tree.map(lambda w, g: w - 0.1 * g, weights, slopes)
 
-    first, second = (jnp.asarray(terms(i, *s)) / 50 for i, s in ((1, (64, 32)), (2, (32, 1))))
+    first, second = (
+        jnp.asarray(terms(seed, *shape)) / 50 for seed, shape in ((1, (64, 32)), (2, (32, 1)))
+    )
     return jnp.concatenate([w.ravel() for w in jax.lax.fori_loop(0, 50, step, (first, second))])
 
 

@@ -21,7 +21,8 @@ from tessera.core.op import Op, registered_op
 from tessera.core.operands import share_varying_axes
 
 ROWS = 32
-COLUMNS = 1024
+COLUMNS = 256
+WIDEST = 1024
 CHUNKS = 8
 BLOCKS = (64, 64, 32)  # rows, columns and terms of a block on GPUs
 TILES = "tiles"
@@ -50,8 +51,13 @@ tile_product = Op(_product, parse("*b m k, *b k n -> *b m n"), "float", "tile_pr
 levels.PINNED["tessera.tile_product", TILES] = "D3"
 
 
-def in_tiles(a: jax.Array, b: jax.Array, out: Any, precision: str | None = None) -> jax.Array:
+def in_tiles(
+    a: jax.Array, b: jax.Array, out: Any, precision: str | None = None, *, whole: bool = False
+) -> jax.Array:
     """Returns the matrix product of a (*b, m, k) and b (*b, k, n), accumulated in the dtype `out`.
+
+    With `whole`, a column's bits do not depend on n either: tiles have COLUMNS columns, most of them zeros
+    where n is small. Otherwise the tile of fewer columns is as wide as the product.
 
     `precision` says how products of fp32 are formed, in the words of `jax.lax.Precision`; by default as the
     backend likes.
@@ -62,9 +68,10 @@ def in_tiles(a: jax.Array, b: jax.Array, out: Any, precision: str | None = None)
     """
     k, n = b.shape[-2:]
     kind = numerics.wider(a.dtype, b.dtype)
+    kind = kind if jnp.issubdtype(kind, jnp.floating) else out
     tile = {
         "rows": ROWS,
-        "columns": max(min(n, COLUMNS), 1),
+        "columns": COLUMNS if whole else max(min(n, WIDEST), 1),
         "chunk": max(k // math.gcd(k, CHUNKS), 1),
     }
     return tile_product.bind(

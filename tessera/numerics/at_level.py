@@ -36,13 +36,13 @@ def reproducible(function: Callable[P, R], level: str = "D4") -> Callable[P, R]:
             hints='numerics.reproducible(f, "D4")(*args)',
         )
     wanted = determinism.as_level("reproducible", level)
-    name = levels.name_of(function)
+    call = levels.calls_at(function, levels.name_of(function))
 
     @functools.wraps(function)
     def run(*args: P.args, **kwargs: P.kwargs) -> R:
         with determinism.level_of_call("reproducible", wanted):
             if wanted not in determinism.FIXED:
                 return function(*args, **kwargs)
-            return levels.call_at(function, args, kwargs, wanted, name)
+            return call(args, kwargs, wanted)
 
     return run

@@ -116,7 +116,7 @@ def validate_cross_hardware(
     return CrossCheck(outcomes, by_bits)
 
 
-def _device(platform: str) -> jax.Device | None:
+def _device(platform: str) -> Any:
     try:
         return jax.devices(platform)[0]
     except RuntimeError:  # JAX has no such backend here

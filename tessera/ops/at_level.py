@@ -7,7 +7,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
-from tessera.core import levels, numerics
+from tessera.core import compat, levels, numerics
 from tessera.core.determinism import at_least
 from tessera.core.exact_product import exact_product
 from tessera.core.op import registered_op
@@ -38,7 +38,17 @@ def _one_by_one(name: str, equation: Any, level: str, x: jax.Array, **statics: A
 @levels.def_rule("dot_general", "D4", PRODUCTS)
 def _dot_general(equation: Any, level: str, operands: Sequence[jax.Array]) -> jax.Array:
     """A product of any axes, as matrices: tiles up to D3, exact products in D4."""
-    a, b = operands
+    result = equation.outvars[0].aval
+
+    def run(a: jax.Array, b: jax.Array) -> jax.Array:
+        return _as_matrices(equation, level, a, b)
+
+    if any(compat.explicitly_sharded(v.aval) for v in equation.invars):
+        return compat.with_auto_axes(run, result.sharding)(*operands)
+    return run(*operands)
+
+
+def _as_matrices(equation: Any, level: str, a: jax.Array, b: jax.Array) -> jax.Array:
     (of_a, of_b), (batch_a, batch_b) = equation.params["dimension_numbers"]
     free_a = [i for i in range(a.ndim) if i not in (*of_a, *batch_a)]
     free_b = [i for i in range(b.ndim) if i not in (*of_b, *batch_b)]
@@ -73,4 +83,4 @@ def _product(a: jax.Array, b: jax.Array, level: str, out: Any, precision: str | 
         return jax.lax.complex(rr - ii, ri + ir)
     if at_least(level, "D4"):
         return exact_product(a, b)
-    return in_tiles(a, b, numerics.accumulator(out), precision)
+    return in_tiles(a, b, numerics.accumulator(out), precision, whole=at_least(level, "D3"))

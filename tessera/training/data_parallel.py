@@ -16,7 +16,7 @@ from jax.sharding import PartitionSpec
 
 from tessera import dist
 from tessera import ops as ops  # sets how sums and products keep a level
-from tessera.core import determinism, levels
+from tessera.core import compat, determinism, levels
 from tessera.core.errors import Code, CompileError
 
 DEFAULT_CHUNKS = 8
@@ -59,12 +59,12 @@ def data_parallel(
     if not determinism.at_least(wanted, "D1"):
         raise _invalid(f"level is {level!r}", "D1 to D4; D0 is a plain jit over the mesh")
     found = jax.value_and_grad(loss)
-    name = levels.name_of(loss)
+    at_wanted = levels.calls_at(found, levels.name_of(loss))
 
     def of_chunk(params: Any, *batch: Any) -> Any:
         if wanted == "D1":
             return found(params, *batch)
-        return levels.call_at(found, (params, *batch), {}, str(wanted), name)
+        return at_wanted((params, *batch), {}, str(wanted))
 
     def run(params: Any, *batch: Any) -> tuple[jax.Array, Any]:
         on = dist.reachable_mesh(mesh, NAME)
@@ -102,9 +102,13 @@ def _of_device(
         )
 
     # A loop of one step would be unrolled, and compiled differently.
-    steps = count * levels.opaque_one(jax.tree.leaves(batch)[0])
+    steps = count * levels.opaque_one(next(x for x in jax.tree.leaves(batch) if _holds_numbers(x)))
     partials = lax.fori_loop(0, steps, body, partials)
     return _mean(partials, axis, chunks)
+
+
+def _holds_numbers(x: jax.Array) -> bool:
+    return x.size > 0 and not compat.is_key(x)
 
 
 def _mean(partials: Any, axis: str, chunks: int) -> Any:

@@ -20,7 +20,7 @@ rules for forward mode, transposition and vmap.
     calls      functions of pytrees
 """
 
-from tessera.core.levels.calls import call_at as call_at
+from tessera.core.levels.calls import calls_at as calls_at
 from tessera.core.levels.calls import name_of as name_of
 from tessera.core.levels.calls import scoped as scoped
 from tessera.core.levels.floats import narrowed as narrowed

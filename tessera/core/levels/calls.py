@@ -1,7 +1,8 @@
 """Functions of pytrees at a level, traced once for arguments of one kind."""
 
 import functools
-from collections.abc import Callable
+import numbers
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,19 +14,27 @@ from tessera.core.levels.function import at_level
 from tessera.core.primitive import CACHED
 
 
-def call_at(function: Callable[..., Any], args: Any, kwargs: Any, level: str, who: str) -> Any:
-    """Returns what a function of pytrees gives, computed at a level; leaves that are no arrays are static."""
-    leaves, structure = jax.tree.flatten((args, kwargs))
-    arrays = [leaf for leaf in leaves if _is_array(leaf)]
-    fixed = tuple(_ARRAY if _is_array(leaf) else leaf for leaf in leaves)
-    types = tuple((x.shape, x.dtype.name) for x in arrays)
-    try:
-        call = _flat_call(function, structure, fixed, types, level, who)
-    except TypeError:  # a static leaf that cannot be hashed: traced anew every time
-        call = _flat_call.__wrapped__(function, structure, fixed, types, level, who)
-    outs = iter(call.run(*arrays))
-    found = [next(outs) if y is _ARRAY else y for y in call.fixed]
-    return jax.tree.unflatten(call.structure[0], found)
+def calls_at(function: Callable[..., Any], who: str) -> Callable[[Any, Any, str], Any]:
+    """Returns `(args, kwargs, level) ->` what a function of pytrees gives, computed at a level.
+
+    Leaves that are no arrays are static. What was traced is kept as long as the returned function is.
+    """
+    kept = functools.lru_cache(CACHED)(functools.partial(_flat_call, function, who))
+
+    def call(args: Any, kwargs: Any, level: str) -> Any:
+        leaves, structure = jax.tree.flatten((args, kwargs))
+        arrays = [leaf for leaf in leaves if _is_array(leaf)]
+        fixed = tuple(_ARRAY if _is_array(leaf) else leaf for leaf in leaves)
+        try:
+            run = kept(structure, fixed, tuple(map(_kind, fixed)), level)
+        except TypeError:  # a static leaf that cannot be hashed: traced anew every time
+            run = _flat_call(function, who, structure, fixed, (), level)
+        found = run(*arrays)
+        outs = iter(found.arrays)
+        whole = [next(outs) if y is _ARRAY else y for y in found.fixed]
+        return jax.tree.unflatten(found.structure, whole)
+
+    return call
 
 
 @functools.cache
@@ -35,6 +44,7 @@ def scoped(function: Callable[..., Any]) -> Callable[..., Any]:
     One that is given a function does something with it, and is left as it is.
     """
     name = name_of(function)
+    call = calls_at(function, name)
 
     @functools.wraps(function)
     def run(*args: Any, **kwargs: Any) -> Any:
@@ -42,7 +52,7 @@ def scoped(function: Callable[..., Any]) -> Callable[..., Any]:
             level = current_level()
             if level not in FIXED or any(callable(x) for x in args):
                 return function(*args, **kwargs)
-            return call_at(function, args, kwargs, level, name)
+            return call(args, kwargs, level)
 
     return run
 
@@ -58,36 +68,51 @@ _ARRAY = object()  # stands for an array among leaves that are static
 
 
 @dataclass(frozen=True)
-class _FlatCall:
-    """A function of the arrays of one call, and what tracing it has found of its results."""
+class _Found:
+    """The arrays among the results of one call, its other results, and how they lie in a pytree."""
 
-    run: Callable[..., list[Any]]
-    structure: list[Any]
-    fixed: list[Any]
+    arrays: Sequence[Any]
+    fixed: Sequence[Any]
+    structure: Any
 
 
-@functools.lru_cache(CACHED)
+jax.tree_util.register_pytree_node(
+    _Found,
+    lambda found: (found.arrays, (found.fixed, found.structure)),
+    lambda rest, arrays: _Found(arrays, *rest),
+)
+
+
 def _flat_call(
-    function: Callable[..., Any], structure: Any, leaves: Any, types: Any, level: str, who: str
-) -> _FlatCall:
-    del types  # results may differ in structure by shape
-    shape: list[Any] = []
-    fixed: list[Any] = []
+    function: Callable[..., Any],
+    who: str,
+    structure: Any,
+    leaves: Sequence[Any],
+    kinds: Any,
+    level: str,
+) -> Callable[..., _Found]:
+    del kinds  # part of the key
 
-    def flat(*arrays: Any) -> list[Any]:
-        given = iter(arrays)
-        args, kwargs = jax.tree.unflatten(
-            structure, [next(given) if leaf is _ARRAY else leaf for leaf in leaves]
-        )
-        found, found_shape = jax.tree.flatten(function(*args, **kwargs))
-        shape[:] = [found_shape]
-        fixed[:] = [_ARRAY if _is_array(y) else y for y in found]
-        return [y for y in found if _is_array(y)]
+    def run(*arrays: Any) -> _Found:
+        others: list[Any] = []
 
-    def run(*arrays: Any) -> list[Any]:
-        return at_level(flat, level, who)(*arrays)
+        def flat(*arrays: Any) -> list[Any]:
+            given = iter(arrays)
+            args, kwargs = jax.tree.unflatten(
+                structure, [next(given) if leaf is _ARRAY else leaf for leaf in leaves]
+            )
+            found, shape = jax.tree.flatten(function(*args, **kwargs))
+            others[:] = [tuple(_ARRAY if _is_array(y) else y for y in found), shape]
+            return [y for y in found if _is_array(y)]
 
-    return _FlatCall(jax.jit(run), shape, fixed)
+        return _Found(at_level(flat, level, who)(*arrays), *others)
+
+    return jax.jit(run)
+
+
+def _kind(leaf: Any) -> Any:
+    """Returns what tells static leaves apart that are equal: 1, 1.0 and True, 0.0 and -0.0."""
+    return (type(leaf), str(leaf)) if isinstance(leaf, numbers.Number) else type(leaf)
 
 
 def _is_array(x: Any) -> bool:

@@ -2,6 +2,7 @@
 
 import functools
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import jax
@@ -12,7 +13,10 @@ from jax.interpreters import ad, batching
 from tessera.core import compat
 from tessera.core.levels.evaluate import FLUSH_THEMSELVES, evaluate
 from tessera.core.levels.reach import require
+from tessera.core.levels.tables import bodies_of
 from tessera.core.primitive import make_primitive
+
+OWN_BACKWARD = ("custom_vjp_call", "custom_vjp_call_jaxpr")
 
 
 def at_level(
@@ -27,6 +31,8 @@ def at_level(
         traced, constants = compat.without_constants(jax.make_jaxpr(function)(*arrays))
         require(traced, level, who)
         operands = [jnp.asarray(x) for x in (*constants, *arrays)]
+        if _has_own_backward(traced):
+            return _with_backward(traced, level)(*operands)
         return _AT_LEVEL.bind(*operands, traced=traced, level=level)
 
     return run
@@ -70,6 +76,67 @@ _AT_LEVEL = make_primitive("at_level", evaluate, _no_signature)
 def _plain(traced: Any) -> Callable[..., list[Any]]:
     jaxpr, consts = compat.opened(traced)
     return functools.partial(compat.evaluate, jaxpr, consts)
+
+
+def _has_own_backward(traced: Any) -> bool:
+    """Returns whether a traced function calls a `jax.custom_vjp`, which has no tangent map."""
+    return any(
+        e.primitive.name in OWN_BACKWARD or any(map(_has_own_backward, bodies_of(e)))
+        for e in compat.opened(traced)[0].eqns
+    )
+
+
+def _with_backward(traced: Any, level: str) -> Callable[..., list[Any]]:
+    """Returns a traced function that has reverse mode alone: forward and backward, each at a level."""
+    plain = _plain(traced)
+
+    @jax.custom_vjp
+    def run(*arrays: Any) -> list[Any]:
+        return _AT_LEVEL.bind(*arrays, traced=traced, level=level)
+
+    def forward(*primals: Any) -> tuple[list[Any], Any]:
+        arrays = [x.value for x in primals]
+        moves = [x.perturbed and jnp.issubdtype(x.value.dtype, jnp.inexact) for x in primals]
+        place: list[Any] = []
+
+        def flat(*arrays: Any) -> list[Any]:
+            def of_moving(*moving: Any) -> tuple[list[Any], list[Any]]:
+                rest = iter(moving)
+                outs = plain(*(next(rest) if m else x for m, x in zip(moves, arrays, strict=True)))
+                return [y for y in outs if jnp.issubdtype(y.dtype, jnp.inexact)], outs
+
+            moving = [x for m, x in zip(moves, arrays, strict=True) if m]
+            _, pullback, outs = jax.vjp(of_moving, *moving, has_aux=True)
+            saved, structure = jax.tree.flatten(pullback)
+            place[:] = [len(outs), structure]
+            return [*outs, *saved]
+
+        found = at_level(flat, level)(*arrays)
+        count, structure = place
+        return found[:count], (jax.tree.unflatten(structure, found[count:]), _Static(tuple(moves)))
+
+    def backward(saved: Any, cotangents: Any) -> tuple[Any, ...]:
+        pullback, moves = saved
+        given = [_array_of(ct) for ct in cotangents if jnp.issubdtype(ct.dtype, jnp.inexact)]
+        found = iter(of_lists(lambda pullback, cts: list(pullback(cts)), level)(pullback, given))
+        return tuple(next(found) if m else None for m in moves.value)
+
+    run.defvjp(forward, backward, symbolic_zeros=True)
+    return run
+
+
+def _array_of(cotangent: Any) -> jax.Array:
+    if isinstance(cotangent, jax.custom_derivatives.SymbolicZero):
+        return ad.instantiate_zeros(ad.Zero(cotangent.aval))
+    return cotangent
+
+
+@jax.tree_util.register_static
+@dataclass(frozen=True)
+class _Static:
+    """A value without arrays among residuals."""
+
+    value: Any
 
 
 def _batch(operands: Sequence[Any], axes: Sequence[Any], *, traced: Any, level: str) -> Any:

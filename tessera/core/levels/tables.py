@@ -101,13 +101,17 @@ def def_rule(name: str, highest: str, reason: str, *, native: str = "D1") -> Cal
 def rule_of(equation: Any) -> Rule:
     """Returns the rule of an equation, for the dtypes it has."""
     name = equation.primitive.name
+    if name == "rng_bit_generator" or (name.startswith("random_") and not _are_threefry(equation)):
+        return Rule("D1", "D1", "a generator of the backend's own.")
     types = [*(v.aval for v in equation.invars), *(v.aval for v in equation.outvars)]
     rounds = any(jnp.issubdtype(t.dtype, jnp.inexact) for t in types if "dtype" in dir(t))
+    complex_ = any(jnp.issubdtype(t.dtype, jnp.complexfloating) for t in types if "dtype" in dir(t))
+    if complex_ and name in ("abs", "sign"):
+        return _of_complex(name)
     if name in EXACT or (name in ARITHMETIC and not rounds):
         return Rule("D4", "D4", "")
     if name == "convert_element_type" and not narrows(equation):
         return Rule("D4", "D4", "")
-    complex_ = any(jnp.issubdtype(t.dtype, jnp.complexfloating) for t in types if "dtype" in dir(t))
     if complex_ and name not in _REASONS:
         return _of_complex(name)
     if name in _RULES:
@@ -119,6 +123,12 @@ def _of_complex(name: str) -> Rule:
     if name in ("dot_general", "reduce_sum", "mul", "add", "sub", "add_any"):
         return Rule("D3", "D1", "complex arithmetic is XLA's own.", _RULES[name].run)
     return Rule("D1", "D1", OTHERS)
+
+
+def _are_threefry(equation: Any) -> bool:
+    """Returns whether the keys an equation reads, if it does, are counters of Threefry."""
+    kinds = [str(v.aval.dtype) for v in equation.invars if "dtype" in dir(v.aval)]
+    return all("fry" in kind for kind in kinds if kind.startswith("key"))
 
 
 def narrows(equation: Any) -> bool:
