@@ -11,7 +11,7 @@ import jax.numpy as jnp
 from tessera.core import compat
 from tessera.core.determinism import LEVELS, at_least
 from tessera.core.errors import Code, NumericsError
-from tessera.core.levels.tables import bodies_of, rule_of
+from tessera.core.levels.tables import CALLS, bodies_of, rule_of
 from tessera.core.primitive import EXPANSIONS, PREFIX
 
 # The level that an op with a pinned algorithm reaches.
@@ -31,6 +31,10 @@ class Reach:
     where: str
 
 
+INVERTED = "a negative power is a quotient, which machines round differently."
+FMA = "a product that meets a sum may be contracted, or not (FMA)."
+
+
 def reaches(traced: Any, where: str = "") -> Iterator[Reach]:
     """Yields what every equation of a traced function reaches, those of its loops and calls included.
 
@@ -45,13 +49,17 @@ def reaches(traced: Any, where: str = "") -> Iterator[Reach]:
         if bodies:
             for body in bodies:
                 yield from reaches(body, place)
+            if id(equation) in contracted:
+                yield Reach(equation, "D4", "D1", FMA, place)
         elif name.startswith(PREFIX):
             yield _reach_of_op(equation, place)
         else:
             rule = rule_of(equation)
             native, reason = rule.native, rule.reason
+            if name == "integer_pow" and equation.params["y"] < 0:
+                native, reason = "D1", INVERTED
             if id(equation) in contracted:
-                native, reason = "D1", "a product that meets a sum may be contracted, or not (FMA)."
+                native, reason = "D1", FMA
             yield Reach(equation, rule.highest, native, reason, place)
 
 
@@ -95,25 +103,56 @@ def _reach_of_op(equation: Any, where: str) -> Reach:
     return Reach(equation, highest, min(native, highest), reason, where)
 
 
+# A product seen through these is still the product of a sum that reads it.
+_MOVEMENT = frozenset(
+    "broadcast_in_dim concatenate copy neg pad reshape select_n slice squeeze transpose".split()
+)
+_SUMS = frozenset("add add_any cumsum reduce_sum sub".split())
+
+
 def _contracted(jaxpr: Any) -> set[int]:
-    """Returns the ids of float products whose result a sum reads, seen through data movement."""
-    sums = {"add", "sub", "add_any", "reduce_sum", "cumsum"}
-    movement = {"broadcast_in_dim", "reshape", "squeeze", "transpose", "neg", "slice", "copy"}
+    """Returns the ids of float products, and of calls that end in one, whose result a sum reads."""
     makers: dict[Any, Any] = {}
     found: set[int] = set()
     for equation in jaxpr.eqns:
         name = equation.primitive.name
-        for atom in equation.invars if name in sums else ():
-            maker = None if compat.is_literal(atom) else makers.get(atom)
-            if maker is not None:
-                found.add(id(maker))
-        for var in equation.outvars:
-            if name in ("mul", "square", "integer_pow") and _is_float(var):
+        read = [makers[atom] for atom in equation.invars if _made(atom, makers)]
+        if name in _SUMS:
+            found.update(id(maker) for maker in read)
+        for place, var in enumerate(equation.outvars):
+            if _is_float(var) and (name in _PRODUCTS or _ends_in_product(equation, place)):
                 makers[var] = equation
-            elif name in movement and not compat.is_literal(equation.invars[0]):
-                makers[var] = makers.get(equation.invars[0])
+            elif read and _only_moves(equation):
+                makers[var] = read[0]
     return found
 
 
+_PRODUCTS = frozenset("integer_pow mul square".split())
+
+
+def _made(atom: Any, makers: dict[Any, Any]) -> bool:
+    return not compat.is_literal(atom) and atom in makers
+
+
+def _only_moves(equation: Any) -> bool:
+    name = equation.primitive.name
+    if name in CALLS:  # as `jnp.where` is
+        return all(map(_only_moves, compat.opened(equation.params[CALLS[name]])[0].eqns))
+    return name in _MOVEMENT
+
+
+def _ends_in_product(equation: Any, place: int) -> bool:
+    """Returns whether a result of a call is that of a product in its body."""
+    name = equation.primitive.name
+    if name not in CALLS:
+        return False
+    body, _ = compat.opened(equation.params[CALLS[name]])
+    var = body.outvars[place]
+    made = next((e for e in body.eqns if not compat.is_literal(var) and var in e.outvars), None)
+    if made is None:
+        return False
+    return made.primitive.name in _PRODUCTS or _ends_in_product(made, made.outvars.index(var))
+
+
 def _is_float(var: Any) -> bool:
-    return jnp.issubdtype(var.aval.dtype, jnp.floating)
+    return "dtype" in dir(var.aval) and jnp.issubdtype(var.aval.dtype, jnp.floating)
