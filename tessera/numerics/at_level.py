@@ -25,6 +25,7 @@ def reproducible(function: Callable[P, R], level: str = "D4") -> Callable[P, R]:
     not the promise. Raises `E_NONDETERMINISTIC` when it is traced if an equation cannot reach the level,
     naming it and where it was written; `numerics.report` lists them all.
 
+    >>> import jax.numpy as jnp
     >>> variance = reproducible(jnp.var)
     >>> variance(jnp.array([1.0, 2.0, 4.0])).item()
     1.5555555820465088

@@ -1,6 +1,6 @@
 """The operators: one file each. `tessera.op` is this module."""
 
-from types import FunctionType as _FunctionType
+import types as _types
 
 from tessera.autodiff import adjoint as adjoint
 from tessera.autodiff import jvp as jvp
@@ -186,7 +186,7 @@ _OF_FUNCTIONS = frozenset(
 )
 # Every other operator that is a plain function is computed at the level of the scope as a whole.
 for _name, _function in list(globals().items()):
-    if isinstance(_function, _FunctionType) and _name not in _OF_FUNCTIONS and _name[0] != "_":
+    if isinstance(_function, _types.FunctionType) and _name not in _OF_FUNCTIONS and _name[0] != "_":
         globals()[_name] = _levels.scoped(_function)
 
 _op.set_tile_programs(_kernels.tile_program)
