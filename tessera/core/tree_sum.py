@@ -107,7 +107,7 @@ def rounded(x: jax.Array) -> jax.Array:
     """
     if jnp.iscomplexobj(x):
         return jax.lax.complex(rounded(x.real), rounded(x.imag))
-    return portable.flushed(x)
+    return portable.normal(x)
 
 
 def divided(total: jax.Array, count: int) -> jax.Array:

@@ -186,7 +186,11 @@ _OF_FUNCTIONS = frozenset(
 )
 # Every other operator that is a plain function is computed at the level of the scope as a whole.
 for _name, _function in list(globals().items()):
-    if isinstance(_function, _types.FunctionType) and _name not in _OF_FUNCTIONS and _name[0] != "_":
+    if (
+        isinstance(_function, _types.FunctionType)
+        and _name not in _OF_FUNCTIONS
+        and _name[0] != "_"
+    ):
         globals()[_name] = _levels.scoped(_function)
 
 _op.set_tile_programs(_kernels.tile_program)

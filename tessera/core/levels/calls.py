@@ -43,6 +43,8 @@ def scoped(function: Callable[..., Any]) -> Callable[..., Any]:
 
     One that is given a function does something with it, and is left as it is.
     """
+    if function in _SCOPED:
+        return function
     name = name_of(function)
     call = calls_at(function, name)
 
@@ -54,6 +56,7 @@ def scoped(function: Callable[..., Any]) -> Callable[..., Any]:
                 return function(*args, **kwargs)
             return call(args, kwargs, level)
 
+    _SCOPED.add(run)
     return run
 
 
@@ -64,6 +67,7 @@ def name_of(function: Any) -> str:
     return function.__name__ if "__name__" in dir(function) else type(function).__name__
 
 
+_SCOPED: set[Callable[..., Any]] = set()  # functions that `scoped` has made
 _ARRAY = object()  # stands for an array among leaves that are static
 
 

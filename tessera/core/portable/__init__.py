@@ -30,6 +30,7 @@ from tessera.core.portable.arithmetic import divide as divide
 from tessera.core.portable.arithmetic import flushed as flushed
 from tessera.core.portable.arithmetic import integer_power as integer_power
 from tessera.core.portable.arithmetic import multiply as multiply
+from tessera.core.portable.arithmetic import normal as normal
 from tessera.core.portable.arithmetic import reciprocal as reciprocal
 from tessera.core.portable.arithmetic import rounded as rounded
 from tessera.core.portable.arithmetic import rsqrt as rsqrt

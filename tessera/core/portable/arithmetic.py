@@ -23,6 +23,18 @@ def flushed(x: Any) -> jax.Array:
     return _zero_below(form, x, 0)
 
 
+def normal(x: Any) -> jax.Array:
+    """Returns x, rounded as by `rounded`, with +0 for subnormal numbers; its derivative is that of x.
+
+    >>> import numpy as np
+    >>> normal(np.float32([1e-40, -0.0, 1.0]))
+    Array([ 0., -0.,  1.], dtype=float32)
+    """
+    form, x = operand("normal", x)
+    above_zero = (form.bits(x) & form.magnitude) - form.word(1)  # zero wraps around to the largest
+    return jnp.where(above_zero < form.leading - form.word(1), form.number(0), x)
+
+
 def rounded(x: Any) -> jax.Array:
     """Returns x behind a select, so that the operation that made x is rounded before the next one.
 

@@ -10,7 +10,7 @@ import jax
 import jax.numpy as jnp
 from jax import lax
 
-from tessera.core import compat, numerics
+from tessera.core import compat, levels, numerics
 from tessera.core.errors import Code, CompileError
 from tessera.core.operands import as_integer, to_array
 from tessera.ops.rng.keys import invalid, state_of
@@ -20,6 +20,7 @@ FARTHEST = 9.0  # standard deviations: in fp64 a normal number reaches 8.3
 FLOATS = ("float16", "bfloat16", "float32", "float64")
 
 
+@levels.scoped
 def uniform(
     shape: int | Sequence[int],
     lo: Any = 0.0,
@@ -58,6 +59,7 @@ def uniform(
     return jnp.where(found < end, found, last)
 
 
+@levels.scoped
 def normal(
     shape: int | Sequence[int],
     mean: Any = 0.0,
@@ -81,6 +83,7 @@ def normal(
     return draw.normal(mean, std).astype(draw.dtype)
 
 
+@levels.scoped
 def lognormal(
     shape: int | Sequence[int],
     mean: Any = 0.0,
@@ -102,6 +105,7 @@ def lognormal(
     return jnp.exp(draw.normal(mean, std)).astype(draw.dtype)
 
 
+@levels.scoped
 def bernoulli(
     shape: int | Sequence[int],
     p: Any = 0.5,
@@ -121,6 +125,7 @@ def bernoulli(
     return draw.unit() < draw.parameter("p", p)
 
 
+@levels.scoped
 def poisson(
     shape: int | Sequence[int],
     lam: Any = 1.0,
