@@ -16,6 +16,9 @@ import tessera as ts
 from tessera.core.errors import Code, CompileError
 from tessera.numerics.against_float64 import compare
 
+# No version of JAX changes it; the oldest is tried by the tests of levels and ops.
+pytestmark = pytest.mark.newest
+
 F32, BF16 = jnp.float32, jnp.bfloat16
 ROUNDING = {F32: 2.0**-24, BF16: 2.0**-8}  # the largest relative error of one rounding
 

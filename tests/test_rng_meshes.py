@@ -9,6 +9,9 @@ from jax.sharding import PartitionSpec as P
 
 from tessera import dist, op
 
+# No version of JAX changes it; the oldest is tried by the tests of levels and ops.
+pytestmark = pytest.mark.newest
+
 KEYS = {"philox": 5, "jax": jax.random.key(5)}
 SHAPE = (24, 8)
 MESHES = [(3,), (6,), (3, 2), (2, 4)]  # test_rng has lines of 1, 2, 4 and 8

@@ -21,7 +21,7 @@ from tessera.core.op import Op, registered_op
 from tessera.core.operands import share_varying_axes
 
 ROWS = 32
-COLUMNS = 256
+COLUMNS = 512
 WIDEST = 1024
 CHUNKS = 8
 BLOCKS = (64, 64, 32)  # rows, columns and terms of a block on GPUs
