@@ -137,7 +137,7 @@ def underflows(found: np.ndarray, exact: np.ndarray, dtype: Any) -> int:
 def parts(x: Any) -> np.ndarray:
     """Returns an array of float64, or of the real and imaginary parts of complex128, on the host."""
     found = np.asarray(x)
-    return np.stack([found.real, found.imag]) if np.iscomplexobj(found) else found
+    return np.stack([np.real(found), np.imag(found)]) if np.iscomplexobj(found) else found
 
 
 def condition(
