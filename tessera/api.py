@@ -31,6 +31,7 @@ from tessera.core.arguments import (
 )
 from tessera.core.errors import Code, CompileError
 from tessera.core.garbage import collection_deferred
+from tessera.core.levels import name_of
 from tessera.core.op import TILE
 from tessera.ir.schedule import Group
 from tessera.ir.text import fingerprint, to_text
@@ -116,7 +117,7 @@ class Compiled(Generic[P, R]):
     @property
     def name(self) -> str:
         """The name of the function."""
-        return _name_of(self._function)
+        return name_of(self._function)
 
     def __repr__(self) -> str:
         return f"<compiled {self.name}>"
@@ -483,7 +484,7 @@ def _pose_as(flat: Any, function: Callable[..., Any], names: Sequence[str]) -> N
     if unique and not any(map(keyword.iskeyword, words)):
         parameters = [parameter(word, parameter.POSITIONAL_ONLY) for word in words]
         flat.__signature__ = python_inspect.Signature(parameters)
-    flat.__name__ = _name_of(function)
+    flat.__name__ = name_of(function)
     flat.__wrapped__ = function
 
 
@@ -497,12 +498,6 @@ def _type_of(x: Any) -> Any:
 
 def _padded(names: Sequence[str], count: int) -> list[str]:
     return [*names[:count], *[""] * (count - len(names))]
-
-
-def _name_of(function: Callable[..., Any]) -> str:
-    if isinstance(function, functools.partial):
-        return _name_of(function.func)
-    return function.__name__ if "__name__" in dir(function) else type(function).__name__
 
 
 def _parameter_names(function: Callable[..., Any]) -> tuple[str, ...]:

@@ -263,7 +263,7 @@ class Op(Generic[P, R]):
         self._jvp = function
         compat.jet_rules[self._primitive] = taylor_from(self._written_tangent, self._primitive.bind)
         # Whoever looked inside would miss the tangent map.
-        levels.WRITTEN[self._primitive] = EXPANSIONS.pop(self._primitive)
+        EXPANSIONS.pop(self._primitive)
         return function
 
     def def_taylor(self, function: F) -> F:

@@ -108,9 +108,8 @@ def _tiles(
     a = a.reshape(count, down * rows, k // chunk, chunk)
     b = b.reshape(count, k // chunk, chunk, across * columns)
     a, b = lax.optimization_barrier((a, b))  # XLA would fold constants, and add in another order
-    one = levels.opaque_one(
-        a
-    )  # a loop of one step would be unrolled, its product fused with what surrounds it
+    # A loop of one step would be unrolled, and its product fused with what surrounds it.
+    one = levels.opaque_one(a)
     zero = jnp.int32(0)  # indices have one type: in 64-bit mode 0 alone would be an int64
 
     def column(step: jax.Array, found: jax.Array) -> jax.Array:

@@ -16,18 +16,9 @@ from jax.core import Tracer
 from jax.extend.core import Literal
 
 from tessera.core import compat
+from tessera.core.levels import CALLS as CALLS  # its neighbours read it here
 from tessera.core.primitive import CACHED, REFERENCES
 
-# Equations that only call another jaxpr, and the parameter that holds it.
-CALLS = {
-    "jit": "jaxpr",
-    "closed_call": "call_jaxpr",
-    "core_call": "call_jaxpr",
-    "checkpoint": "jaxpr",
-    "remat2": "jaxpr",
-    "custom_jvp_call": "call_jaxpr",
-    "custom_vjp_call": "call_jaxpr",
-}
 # Where a value is placed is not what it is.
 PLACEMENT = frozenset({"device_put", "sharding_constraint", "reshard", "copy", "copy_p"})
 OPAQUE = frozenset(

@@ -31,10 +31,10 @@ from tessera.core.levels.function import opaque_one as opaque_one
 from tessera.core.levels.function import tangents_at as tangents_at
 from tessera.core.levels.function import transpose_at as transpose_at
 from tessera.core.levels.reach import PINNED as PINNED
-from tessera.core.levels.reach import WRITTEN as WRITTEN
 from tessera.core.levels.reach import Reach as Reach
 from tessera.core.levels.reach import reaches as reaches
 from tessera.core.levels.tables import ARITHMETIC as ARITHMETIC
+from tessera.core.levels.tables import CALLS as CALLS
 from tessera.core.levels.tables import ELEMENTWISE as ELEMENTWISE
 from tessera.core.levels.tables import EXACT as EXACT
 from tessera.core.levels.tables import ORDER as ORDER

@@ -1,7 +1,7 @@
 """What a traced function reaches, equation by equation: by the rules, and as it stands."""
 
 import functools
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,12 +12,10 @@ from tessera.core import compat
 from tessera.core.determinism import LEVELS, at_least
 from tessera.core.errors import Code, NumericsError
 from tessera.core.levels.tables import CALLS, bodies_of, rule_of
-from tessera.core.primitive import EXPANSIONS, PREFIX
+from tessera.core.primitive import PREFIX, REFERENCES
 
 # The level that an op with a pinned algorithm reaches.
 PINNED: dict[tuple[str, str], str] = {}
-# The function of a primitive that interpreters must not look into, for its level alone.
-WRITTEN: dict[Any, Callable[..., Any]] = {}
 
 
 @dataclass(frozen=True)
@@ -91,7 +89,7 @@ def _reach_of_op(equation: Any, where: str) -> Reach:
         )
     else:
         plain = {**params, "algorithm": None} if "algorithm" in params else params
-        function = EXPANSIONS.get(primitive) or WRITTEN[primitive]
+        function = REFERENCES[primitive]
         run = functools.partial(function, **plain)
         found = list(reaches(jax.make_jaxpr(run)(*(v.aval for v in equation.invars))))
         own = params.get("algorithm")
