@@ -348,14 +348,16 @@ def test_bad_coordinates_are_refused():
         assert text in caught.value.message
 
 
-def test_a_network_without_forward_mode_is_named():
+def test_a_network_without_forward_mode_has_two_derivatives_and_is_named_at_the_third():
     @jax.custom_vjp
     def f(x):
         return x
 
     f.defvjp(lambda x: (x, None), lambda _, ct: (ct,))
     u = at_points().apply(f)
-    assert "custom_vjp" in raised(lambda: op.grad(u, "x").array, Code.E_GRAPH_INVALID).message
+    np.testing.assert_array_equal(op.grad(u, "x").array, np.eye(3)[[0] * 7])
+    third = op.grad(op.grad(op.grad(u, "x"), "x"), "x")
+    assert "custom_vjp" in raised(lambda: third.array, Code.E_GRAPH_INVALID).message
 
 
 def test_ops_take_a_field_as_its_values():

@@ -211,22 +211,26 @@ def backward_only() -> Callable[[jax.Array], jax.Array]:
     return sine
 
 
-@pytest.mark.parametrize("operator", [pde.laplacian, pde.grad, pde.div, pde.hessian, pde.curl])
-def test_a_function_without_forward_derivative_is_named(operator: Any) -> None:
+def test_a_function_without_a_derivative_of_that_order_is_named() -> None:
     sine, x = backward_only(), jnp.asarray(POINTS)
-    match = f"{operator.__name__}: u calls a"
     for u in (sine, jax.jit(sine), lambda z: jax.lax.fori_loop(0, 2, lambda _, y: sine(y), z)):
         for points in (x, x[0]):
-            with pytest.raises(CompileError, match=match):
-                operator(u)(points)
+            with pytest.raises(CompileError, match="biharmonic: u calls a"):
+                pde.biharmonic(u)(points)
     with pytest.raises(CompileError, match="hvp: u calls a"):
         pde.hvp(sine)(x, x)
 
 
 def test_reverse_mode_takes_functions_without_forward_derivative() -> None:
-    sine, x = backward_only(), jnp.ones((3, 20))
-    found = pde.grad(lambda z: jnp.sum(sine(z)))(x)
+    sine, x = backward_only(), jnp.asarray(POINTS)
+    wide = jnp.ones((3, 20))
+    found = pde.grad(lambda z: jnp.sum(sine(z)))(wide)
     np.testing.assert_allclose(found, np.cos(np.ones((3, 20))), rtol=1e-12)
+    np.testing.assert_allclose(pde.laplacian(sine)(x), -np.sin(POINTS), rtol=1e-12)
+    np.testing.assert_allclose(pde.div(sine)(x), np.cos(POINTS).sum(1), rtol=1e-12)
+    np.testing.assert_allclose(
+        np.trace(pde.hessian(sine)(x), axis1=-2, axis2=-1), -np.sin(POINTS), rtol=1e-12
+    )
 
 
 def test_a_function_without_forward_derivative_may_act_on_parameters() -> None:

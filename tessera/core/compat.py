@@ -63,6 +63,12 @@ def varying_axes(x: Any) -> frozenset[str]:
     return frozenset(jax.typeof(x).mat.varying)
 
 
+def varying_like(x: Any, like: Any) -> Any:
+    """Returns x, varying over every mesh axis that another array varies over inside `shard_map`."""
+    axes = tuple(sorted(varying_axes(like) - varying_axes(x)))
+    return jax.lax.pcast(x, axes, to="varying") if axes else x
+
+
 def type_of_part(x: Any, shape: Sequence[int]) -> jax.ShapeDtypeStruct:
     """Returns the type of a part of an array, which varies over the same manual mesh axes as the whole."""
     whole = jax.typeof(x)

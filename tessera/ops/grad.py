@@ -20,7 +20,7 @@ import numpy as np
 from tessera import autodiff
 from tessera.core.errors import Code, CompileError
 from tessera.core.operands import promote_floats
-from tessera.pde import derivatives, grid, operators
+from tessera.pde import field_operators, grid, operators
 from tessera.pde.field import Field
 
 FP64 = "fp64"
@@ -72,7 +72,7 @@ def grad(
     if isinstance(of, Field):
         _no_grid("grad", options)
         _named("grad", where, of)
-        return derivatives.derivative(_in_precision("grad", of, precision), where)
+        return field_operators.derivative(_in_precision("grad", of, precision), where)
     _require_no("grad", "precision", precision, "for a Field")
     if callable(of):
         _no_grid("grad", options)
@@ -111,8 +111,8 @@ def laplacian(
         return _later(laplacian, {k: v for k, v in given.items() if v is not None})
     if isinstance(of, Field):
         _no_grid("laplacian", options)
-        words = derivatives.spatial("laplacian", of, axes)
-        return derivatives.laplacian(_in_precision("laplacian", of, precision), words)
+        words = field_operators.spatial("laplacian", of, axes)
+        return field_operators.laplacian(_in_precision("laplacian", of, precision), words)
     _require_no("laplacian", "precision", precision, "for a Field")
     if callable(of):
         return _of_function("laplacian", operators.laplacian, of, axes, options)
@@ -174,8 +174,8 @@ def div(
         _no_grid("div", options)
         _words("div", along)
         if isinstance(along, str) and isinstance(of, Field):
-            return derivatives.derivative(_in_precision("div", of, precision), along, "div")
-        return derivatives.divergence(_in_precision("div", of, precision), along)
+            return field_operators.derivative(_in_precision("div", of, precision), along, "div")
+        return field_operators.divergence(_in_precision("div", of, precision), along)
     _require_no("div", "precision", precision, "for a Field")
     if callable(of):
         return _of_function("div", operators.div, of, along, options)
@@ -213,7 +213,7 @@ def curl(
     if _holds_fields(of):
         _no_grid("curl", options)
         _words("curl", axes)
-        return derivatives.curl(_in_precision("curl", of, precision), axes)
+        return field_operators.curl(_in_precision("curl", of, precision), axes)
     _require_no("curl", "precision", precision, "for a Field")
     if callable(of):
         return _of_function("curl", operators.curl, of, axes, options)
@@ -271,8 +271,8 @@ def _in_precision(op: str, of: Any, precision: str | None) -> Any:
     if precision != FP64:
         raise _invalid(op, f"unknown precision {precision!r}; it may be {FP64}")
     if isinstance(of, list | tuple):
-        return [derivatives.in_double_precision(part, op) for part in of]
-    return derivatives.in_double_precision(of, op)
+        return [field_operators.in_double_precision(part, op) for part in of]
+    return field_operators.in_double_precision(of, op)
 
 
 def _holds_fields(of: Any) -> bool:

@@ -9,7 +9,7 @@ import jax.numpy as jnp
 from jax.extend.core import Jaxpr, Literal
 
 from tessera.core.errors import Code, CompileError
-from tessera.pde.forward_laplacian import CALLS
+from tessera.pde.interpreter import CALLS
 
 # Bytes that the largest layer's derivatives may take at the points of one chunk, and all values that reverse
 # mode stores for it. On CPU a chunk should be small enough for the caches and large enough that each layer is
@@ -21,20 +21,19 @@ FEWEST_POINTS = 8
 MOST_POINTS = {"cpu": 512}
 
 
-def map_points(
-    function: Callable[..., jax.Array], arrays: tuple[jax.Array, ...], chunk: int
-) -> jax.Array:
+def map_points(function: Callable[..., Any], arrays: tuple[jax.Array, ...], chunk: int) -> Any:
     """Returns `function` of each point: `arrays` share a leading axis of points, `function` takes one point.
 
-    Points go `chunk` at a time. The chunks are strided, so that points sharded over devices stay where they
-    are; the last chunk is filled with copies of the last point, whose results are dropped.
+    The function returns an array or a tree of them. Points go `chunk` at a time. The chunks are strided, so
+    that points sharded over devices stay where they are; the last chunk is filled with copies of the last
+    point, whose results are dropped.
     """
     batched = jax.vmap(function)
     total = arrays[0].shape[0]
     if total <= chunk:
         return batched(*arrays)
     results = jax.lax.map(lambda part: batched(*part), tuple(split(x, chunk) for x in arrays))
-    return join(results, total)
+    return jax.tree.map(lambda x: join(x, total), results)
 
 
 def split(points: jax.Array, chunk: int) -> jax.Array:

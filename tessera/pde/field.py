@@ -11,11 +11,19 @@ A Field is a sum of derivatives of functions, each with a factor:
 `+`, `-`, multiplication by numbers, indexing and derivatives only rewrite this sum. The orders of a
 derivative are counts, so psi_xy and psi_yx are one term, and terms that cancel are gone before anything is
 computed: the divergence of (psi_y, -psi_x) is 0, not small. Whatever else is done to a Field makes a function
-of it, and a Field of one term.
+of it, and a Field of one term; products keep their factors, for the product rule.
+
+Values are computed together: of all that is wanted at the same points, the derivatives of one function are
+found in one pass through it (`jointly`).
 """
 
+import functools
+import itertools
+import math
 import operator
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from contextvars import ContextVar
 from dataclasses import dataclass, field, replace
 from typing import Any, TypeGuard
 
@@ -24,7 +32,9 @@ import jax.numpy as jnp
 import numpy as np
 
 from tessera.core.errors import Code, CompileError
-from tessera.pde.along import along, laplacian_along
+from tessera.pde.evaluate import derivatives, one_point
+from tessera.pde.plan import Symbol, symbol, times
+from tessera.pde.schemes import unit
 
 Function = Callable[[jax.Array], jax.Array]
 
@@ -39,13 +49,21 @@ class Points:
 
 @dataclass(frozen=True, eq=False)
 class Source:
-    """A function of points, the shape and dtype of its values, and the parts it is joined from, if any."""
+    """A function of points, the shape and dtype of its values, and where it comes from.
+
+    `parts` are the Fields it is joined from, if any; `whole` the source and index it is a component by.
+    `factors` are the two Fields it is the product of, if any. `transparent`: made of other Fields, whose
+    derivatives are found together with those of all others.
+    """
 
     function: Function
     points: Points
     shape: tuple[int, ...]
     dtype: Any
     parts: "tuple[Field, ...]" = ()
+    whole: "tuple[Source, Any] | None" = None
+    factors: "tuple[Field, Field] | None" = None
+    transparent: bool = False
     is_points: bool = False  # the values are the points
     column: int | None = None  # the values are this coordinate of the points
     picked: "dict[Any, Source]" = field(default_factory=dict)
@@ -64,15 +82,20 @@ class Term:
         """Whether it is the source itself."""
         return not any(self.orders) and not self.laplacians
 
+    @property
+    def symbol(self) -> Symbol:
+        """The derivative as a sum of single ones."""
+        d = len(self.orders)
+        found = symbol({self.orders: 1})
+        for columns in self.laplacians:
+            found = times(found, symbol({unit(d, i, i)[0][0]: 1 for i in columns}))
+        return found
+
     def at(self, points: jax.Array) -> jax.Array:
         """Returns the values at other points, `(..., d)` with as many leading axes."""
-        function = self.source.function
-        for columns in self.laplacians:
-            function = laplacian_along(function, columns)
-        for column, order in enumerate(self.orders):
-            for _ in range(order):
-                function = along(function, column)
-        return function(points)
+        if self.is_plain and (self.source.transparent or self.source.is_points):
+            return self.source.function(points)
+        return _demand(self.source, self.symbol, points)
 
 
 class Field:
@@ -122,6 +145,9 @@ class Field:
 
     def at(self, points: jax.Array) -> jax.Array:
         """Returns the values at other points."""
+        return jointly(points, self._sum_at)
+
+    def _sum_at(self, points: jax.Array) -> jax.Array:
         live = [(c, term) for c, term in self.terms if not _is_zero(c)]
         total: Any = None
         for c, term in live:
@@ -264,7 +290,7 @@ def join(fields: Sequence[Any], op: str = "concat") -> Field:
     def joined(points: jax.Array) -> jax.Array:
         return jnp.concatenate([f.at(points) for f in columns], axis=-1)
 
-    made = of_function(joined, first.points)
+    made = of_fields(joined, first.points)
     scalars = all(f.ndim == lead for f in fields)
     ((c, term),) = made.terms
     parts = tuple(fields) if scalars else ()
@@ -300,6 +326,103 @@ def of_function(function: Function, points: Points) -> Field:
     return Field(((1, Term(source, (0,) * len(points.names))),))
 
 
+def of_fields(function: Function, points: Points) -> Field:
+    """Returns the Field of a function that computes with Fields at its points."""
+    ((c, term),) = of_function(lambda at: jointly(at, function), points).terms
+    return Field(((c, replace(term, source=replace(term.source, transparent=True))),))
+
+
+def values(fields: Sequence[Field]) -> list[jax.Array]:
+    """Returns the values of several Fields at the same points, from one pass through each function.
+
+    >>> from tessera.pde.coordinates import coords
+    >>> xy = coords(jnp.array([[2.0, 3.0]]), names=("x", "y"))
+    >>> [v.tolist() for v in values([xy["x"] * xy["y"], xy["y"]])]
+    [[6.0], [3.0]]
+    """
+    if not fields:
+        return []
+    for f in fields:
+        require_same(fields[0], f)
+    return jointly(fields[0].points.array, lambda at: [f._sum_at(at) for f in fields])
+
+
+def jointly(points: jax.Array, body: Callable[[jax.Array], Any]) -> Any:
+    """Returns `body(points)`, with the derivatives that it takes of each function found in one pass.
+
+    The body runs twice: abstractly, to learn what it needs, and with the answers.
+    """
+    frame = _frame.get()
+    if frame is not None and frame.points is points:
+        return body(points)
+    wanted: dict[Source, dict[Symbol, None]] = {}
+
+    def learn(at: jax.Array) -> Any:
+        with _inside(_Frame(at, wanted)):
+            return body(at)
+
+    jax.eval_shape(learn, points)
+    found = {
+        source: dict(zip(symbols, _derivatives(source, points, tuple(symbols)), strict=True))
+        for source, symbols in wanted.items()
+    }
+    with _inside(_Frame(points, {}, found)):
+        return body(points)
+
+
+@dataclass(frozen=True, eq=False)
+class _Frame:
+    """The points values are computed at: what was wanted there, or, once it is known, what was found."""
+
+    points: jax.Array
+    wanted: dict[Source, dict[Symbol, None]]
+    found: dict[Source, dict[Symbol, jax.Array]] | None = None
+
+
+_frame: ContextVar[_Frame | None] = ContextVar("tessera_fields", default=None)
+
+
+@contextmanager
+def _inside(frame: _Frame) -> Iterator[None]:
+    token = _frame.set(frame)
+    try:
+        yield
+    finally:
+        _frame.reset(token)
+
+
+def _demand(source: Source, wanted: Symbol, points: jax.Array) -> jax.Array:
+    if source.whole is not None:
+        whole, key = source.whole
+        return _demand(whole, wanted, points)[key]
+    if source.factors is not None:
+        return _of_product(*source.factors, wanted, points)
+    frame = _frame.get()
+    if frame is None or frame.points is not points:
+        return _derivatives(source, points, (wanted,))[0]
+    if frame.found is not None:
+        return frame.found[source][wanted]
+    frame.wanted.setdefault(source, {})[wanted] = None
+    shape = jax.eval_shape(source.function, points)
+    return jnp.zeros(shape.shape, shape.dtype)
+
+
+def _derivatives(source: Source, points: jax.Array, symbols: tuple[Symbol, ...]) -> list[jax.Array]:
+    """The derivatives of a source at points, in one pass."""
+    zero = symbol({(0,) * points.shape[-1]: 1})
+    if all(s == zero for s in symbols):
+        return [source.function(points)] * len(symbols)
+    *lead, d = points.shape
+    single = (1,) * len(lead)
+
+    def at_point(point: jax.Array) -> jax.Array:
+        found = source.function(point.reshape(*single, d))
+        return found.reshape(found.shape[len(lead) :])
+
+    network = jax.make_jaxpr(at_point)(one_point(points))
+    return derivatives("grad", network, points, symbols)
+
+
 def _together(apply: Callable[[Any, Any], Any], a: Any, b: Any) -> Any:
     """Returns `apply` of two operands, one of them a Field."""
     if isinstance(a, Field) and isinstance(b, Field):
@@ -310,14 +433,43 @@ def _together(apply: Callable[[Any, Any], Any], a: Any, b: Any) -> Any:
                 f"Field: shapes {a.shape} and {b.shape} do not go together.",
                 hints="make them alike: field[..., None] has one component, field[..., 0] none",
             )
-        return of_function(lambda points: apply(a.at(points), b.at(points)), a.points)
+        made = of_fields(lambda points: apply(a._sum_at(points), b._sum_at(points)), a.points)
+        return _with_factors(made, a, b) if apply is operator.mul else made
     if isinstance(a, Field):
         if not _is_scalar(b):
             return apply(a.array, b)
-        return of_function(lambda points: apply(a.at(points), b), a.points)
+        return of_fields(lambda points: apply(a._sum_at(points), b), a.points)
     if not _is_scalar(a):
         return apply(a, b.array)
-    return of_function(lambda points: apply(a, b.at(points)), b.points)
+    return of_fields(lambda points: apply(a, b._sum_at(points)), b.points)
+
+
+def _with_factors(made: Field, a: Field, b: Field) -> Field:
+    ((c, term),) = made.terms
+    return Field(((c, replace(term, source=replace(term.source, factors=(a, b)))),))
+
+
+def _of_product(a: Field, b: Field, wanted: Symbol, points: jax.Array) -> jax.Array:
+    """The derivatives of a product, by Leibniz's rule, from those of its factors."""
+    terms = []
+    for orders, weight in wanted:
+        for part in itertools.product(*(range(n + 1) for n in orders)):
+            rest = tuple(n - k for n, k in zip(orders, part, strict=True))
+            ways = weight * math.prod(map(math.comb, orders, part))
+            both = differentiated(a, part)._sum_at(points) * differentiated(b, rest)._sum_at(points)
+            terms.append(both if ways == 1 else both * ways)
+    return functools.reduce(operator.add, terms)
+
+
+def differentiated(u: Field, orders: tuple[int, ...]) -> Field:
+    """Returns the derivative of every component of a Field, so often along each coordinate."""
+
+    def further(term: Term) -> Term:
+        total = tuple(n + k for n, k in zip(term.orders, orders, strict=True))
+        return replace(term, orders=total)
+
+    offset = 0 if any(orders) else u.offset
+    return Field(tuple((c, further(term)) for c, term in u.terms), offset)
 
 
 def _collected(terms: tuple[tuple[Any, Term], ...]) -> tuple[tuple[Any, Term], ...]:
@@ -341,7 +493,9 @@ def _pick(term: Term, key: tuple[Any, ...]) -> Field:
         inner = (slice(None),) * lead + key[lead:]
         whole = source.function
         made = of_function(lambda points: whole(points)[inner], source.points)
-        found = made.terms[0][1].source
+        found = replace(
+            made.terms[0][1].source, whole=(source, inner), transparent=source.transparent
+        )
         if source.is_points and by_number:
             found = replace(found, column=last % source.shape[-1])
         source.picked[repr(key)] = found

@@ -5,6 +5,7 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 
 # Up to this many rows, sums over rows are written out.
 FEW_ROWS = 8
@@ -29,9 +30,10 @@ class Jet:
         return self.rows is not None
 
 
-def seed(point: jax.Array) -> Jet:
-    """Returns the jet of the point itself: the identity as rows, no Laplacian."""
-    return Jet(point, jnp.eye(point.shape[0], dtype=point.dtype))
+def seed(point: jax.Array, columns: tuple[int, ...] | None = None) -> Jet:
+    """Returns the jet of the point itself: rows of the identity, by default all, and no Laplacian."""
+    units = jnp.eye(point.shape[0], dtype=point.dtype)
+    return Jet(point, units if columns is None else units[np.array(columns)])
 
 
 def constant(value: Any) -> Jet:

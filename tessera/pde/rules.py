@@ -16,61 +16,26 @@ import jax
 import jax.numpy as jnp
 
 from tessera.core.op import registered_ops
+from tessera.pde import kinds
 from tessera.pde.jet import Jet, constant, laplacian_or_zeros, scale_rows, sum_over_rows
+from tessera.pde.kinds import Apply
 
-# Runs one equation on plain arrays.
-Apply = Callable[..., list[jax.Array]]
 Rule = Callable[[Any, Apply, Sequence[Jet]], list[Jet]]
-
-# f'' = 0 in the operands that vary, all others held.
-LINEAR = frozenset(
-    """add add_any broadcast_in_dim concatenate convert_element_type copy copy_p cumsum dynamic_slice
-    dynamic_update_slice gather neg pad psum pcast pvary reduce_precision reduce_sum reduce_window_sum
-    reshape rev scatter scatter-add select_n sharding_constraint slice split squeeze sub
-    transpose""".split()
-)
-
-# Linear in each of two operands: f''[J, J] = 2 f(J_left, J_right).
-BILINEAR = frozenset(("mul", "dot_general", "conv_general_dilated"))
-
-# Entry i of the result depends on entry i of each operand only.
-ELEMENTWISE = frozenset(
-    """abs acos acosh asin asinh atan atan2 atanh bessel_i0e bessel_i1e cbrt clamp cos cosh digamma div
-    erf erf_inv erfc exp exp2 expm1 integer_pow lgamma log log1p log2 logistic max min nextafter
-    one_minus_square polygamma pow regularized_incomplete_beta rem rsqrt sin sinh sqrt square tan tanh
-    zeta""".split()
-)
-
-# Piecewise constant.
-FLAT = frozenset("ceil floor round sign stop_gradient".split())
-
-# What else may stand in the body of a function that works entry by entry.
-_ENTRY_BY_ENTRY = (
-    ELEMENTWISE
-    | FLAT
-    | frozenset(
-        """add add_any and convert_element_type copy copy_p eq ge gt is_finite le lt mul ne neg not or
-        select_n sub xor""".split()
-    )
-)
 
 
 def propagate(equation: Any, apply: Apply, operands: Sequence[Jet]) -> list[Jet]:
     """Returns the jets of the results of one equation, at least one of whose operands varies."""
     name = equation.primitive.name
     rule = _RULES.get(name, _general)
-    if name in LINEAR:
+    if name in kinds.LINEAR:
         rule = _linear
-    elif name in BILINEAR:
+    elif name in kinds.BILINEAR:
         rule = _bilinear if all(jet.varies for jet in operands) else rule
     elif _is_elementwise(name) and _is_unary(equation, operands):
         rule = _elementwise
-    elif name in FLAT:
+    elif name in kinds.FLAT:
         rule = _flat
-    return [
-        jet if jnp.issubdtype(jet.value.dtype, jnp.inexact) else constant(jet.value)
-        for jet in rule(equation, apply, operands)
-    ]
+    return rule(equation, apply, operands)
 
 
 def _linear(equation: Any, apply: Apply, operands: Sequence[Jet]) -> list[Jet]:
@@ -103,37 +68,14 @@ def _dot(equation: Any, apply: Apply, operands: Sequence[Jet]) -> list[Jet]:
     """
     left, right = operands
     jet, constant_side = (left, right.value) if left.varies else (right, left.value)
-    multiply = _multiply_from_the_right if left.varies else _multiply_from_the_left
 
     def through(*parts: jax.Array) -> Sequence[jax.Array]:
-        stack = jnp.concatenate(parts)
-        product = multiply(equation, apply, constant_side, stack)
-        return jax.lax.split(product, [part.shape[0] for part in parts])
+        return kinds.multiply_stack(equation, apply, constant_side, parts, left=left.varies)
 
     if jet.laplacian is None:
         return [Jet(through(jet.value[None])[0][0], through(jet.rows)[0])]
     value, laplacian, rows = through(jet.value[None], jet.laplacian[None], jet.rows)
     return [Jet(value[0], rows, laplacian[0])]
-
-
-def _multiply_from_the_right(
-    equation: Any, apply: Apply, weight: Any, stack: jax.Array
-) -> jax.Array:
-    return jax.vmap(lambda x: apply(x, weight)[0])(stack)
-
-
-def _multiply_from_the_left(
-    equation: Any, apply: Apply, weight: Any, stack: jax.Array
-) -> jax.Array:
-    """`weight @ x` for each x of a stack, as `x @ weight^T` where the two are the same.
-
-    The rows of the stack are then the rows of one matrix product, and its result needs no transposition.
-    """
-    (left, right), (batch, _) = equation.params["dimension_numbers"]
-    if batch or len(right) < stack.ndim - 1 or equation.params["out_sharding"] is not None:
-        return jax.vmap(lambda x: apply(weight, x)[0])(stack)
-    params = {**equation.params, "dimension_numbers": ((right, left), ((), ()))}
-    return jax.vmap(lambda x: equation.primitive.bind(x, weight, **params))(stack)
 
 
 def _divide(equation: Any, apply: Apply, operands: Sequence[Jet]) -> list[Jet]:
@@ -201,8 +143,7 @@ def _custom_jvp(equation: Any, apply: Apply, operands: Sequence[Jet]) -> list[Je
     """The derivative rule decides, not the body: entry by entry only if the rule is."""
     if _is_unary(equation, operands):
         run, (jet,) = _in_varying_operands(apply, operands)
-        traced = jax.make_jaxpr(lambda x, t: jax.jvp(run, (x,), (t,)))(jet.value, jet.value)
-        if _works_entry_by_entry(traced.jaxpr):
+        if kinds.works_entry_by_entry(run, jet.value):
             return _elementwise(equation, apply, operands)
     return _general(equation, apply, operands)
 
@@ -219,27 +160,11 @@ def _in_varying_operands(
 
 def _is_elementwise(name: str) -> bool:
     ops = (f"tessera.{op.name}" for op in registered_ops() if str(op.dims) == "*b -> *b")
-    return name in ELEMENTWISE or (name.startswith("tessera.") and name in ops)
+    return name in kinds.ELEMENTWISE or (name.startswith("tessera.") and name in ops)
 
 
 def _is_unary(equation: Any, operands: Sequence[Jet]) -> bool:
-    """Whether one real operand varies and the one result has its shape and dtype."""
-    varying = [jet.value for jet in operands if jet.varies]
-    results = [var.aval for var in equation.outvars]
-    if len(varying) != 1 or len(results) != 1:
-        return False
-    (x,), (y,) = varying, results
-    return x.shape == y.shape and x.dtype == y.dtype and jnp.issubdtype(x.dtype, jnp.floating)
-
-
-def _works_entry_by_entry(jaxpr: Any) -> bool:
-    bodies = {"jit": "jaxpr", "custom_jvp_call": "call_jaxpr"}
-    return all(
-        _works_entry_by_entry(equation.params[bodies[equation.primitive.name]].jaxpr)
-        if equation.primitive.name in bodies
-        else equation.primitive.name in _ENTRY_BY_ENTRY
-        for equation in jaxpr.eqns
-    )
+    return kinds.is_unary(equation, [jet.value for jet in operands if jet.varies])
 
 
 _RULES: dict[str, Rule] = {
