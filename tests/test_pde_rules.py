@@ -1,7 +1,6 @@
 """The forward Laplacian of every kind of primitive, against `jax.hessian` of the same function."""
 
 from collections.abc import Callable
-from typing import Any
 
 import jax
 import jax.numpy as jnp

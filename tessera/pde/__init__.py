@@ -17,18 +17,24 @@ Reading order: operators, field, evaluate, schemes, plan, series, forward_laplac
 """
 
 from tessera.pde.coordinates import coordinates, coords
+from tessera.pde.estimate import Estimate, estimate
+from tessera.pde.explanation import Explanation, explain
 from tessera.pde.field import Field, values
 from tessera.pde.field_operators import material_derivative, strain, stress
 from tessera.pde.mean_square import mean_square
 from tessera.pde.operators import biharmonic, curl, div, grad, hessian, hvp, laplacian, partial
 
 __all__ = [
+    "Estimate",
+    "Explanation",
     "Field",
     "biharmonic",
     "coordinates",
     "coords",
     "curl",
     "div",
+    "estimate",
+    "explain",
     "grad",
     "hessian",
     "hvp",

@@ -19,15 +19,16 @@ def derivatives(
     points: jax.Array,
     symbols: Sequence[Symbol],
     chunk_size: int | None = None,
+    names: Sequence[str] = (),
 ) -> list[jax.Array]:
     """Returns the derivatives that symbols name of a network of one point `(d,)`, at points `(..., d)`.
 
     By the cheapest scheme that can differentiate the network. Each is `(..., *shape)` for the network's
-    result of that shape. `op` is named in errors.
+    result of that shape. `op` is named in errors, the coordinates' `names` in explanations.
     """
     *lead, d = points.shape
     total = math.prod(lead)
-    request = Request(d, tuple(symbols))
+    request = Request(d, tuple(symbols), tuple(names))
     failures: list[Exception] = []
     for choice in candidates(network, request):
         at = choice.scheme.at(network, request)

@@ -68,6 +68,10 @@ class Source:
     column: int | None = None  # the values are this coordinate of the points
     picked: "dict[Any, Source]" = field(default_factory=dict)
 
+    def shape_at(self, points: jax.Array) -> tuple[int, ...]:
+        """Returns the shape of the values at other points."""
+        return (*points.shape[:-1], *self.shape[self.points.array.ndim - 1 :])
+
 
 @dataclass(frozen=True)
 class Term:
@@ -155,8 +159,7 @@ class Field:
             value = value if _is_one(c) else -value if _is_one(-c) else value * c
             total = value if total is None else total + value
         if total is None:
-            shape = jax.eval_shape(self._first.function, points).shape
-            total = jnp.zeros(shape, self.dtype)
+            total = jnp.zeros(self._first.shape_at(points), self.dtype)
         return total if _is_zero(self.offset) else total + self.offset
 
     def apply(self, function: Callable[[jax.Array], Any]) -> "Field":
@@ -290,9 +293,12 @@ def join(fields: Sequence[Any], op: str = "concat") -> Field:
     def joined(points: jax.Array) -> jax.Array:
         return jnp.concatenate([f.at(points) for f in columns], axis=-1)
 
-    made = of_fields(joined, first.points)
+    width = sum(f.shape[-1] for f in columns)
+    result = jax.ShapeDtypeStruct(
+        (*first.points.array.shape[:-1], width), jnp.result_type(*(f.dtype for f in columns))
+    )
+    ((c, term),) = _of_fields(joined, first.points, result).terms
     scalars = all(f.ndim == lead for f in fields)
-    ((c, term),) = made.terms
     parts = tuple(fields) if scalars else ()
     return Field(((c, replace(term, source=replace(term.source, parts=parts))),))
 
@@ -326,10 +332,14 @@ def of_function(function: Function, points: Points) -> Field:
     return Field(((1, Term(source, (0,) * len(points.names))),))
 
 
-def of_fields(function: Function, points: Points) -> Field:
-    """Returns the Field of a function that computes with Fields at its points."""
-    ((c, term),) = of_function(lambda at: jointly(at, function), points).terms
-    return Field(((c, replace(term, source=replace(term.source, transparent=True))),))
+def _of_fields(function: Function, points: Points, result: Any) -> Field:
+    """Returns the Field of a function that computes with Fields at its points, given its result's type."""
+
+    def at(places: jax.Array) -> jax.Array:
+        return jointly(places, function)
+
+    source = Source(at, points, result.shape, result.dtype, transparent=True)
+    return Field(((1, Term(source, (0,) * len(points.names))),))
 
 
 def values(fields: Sequence[Field]) -> list[jax.Array]:
@@ -403,8 +413,7 @@ def _demand(source: Source, wanted: Symbol, points: jax.Array) -> jax.Array:
     if frame.found is not None:
         return frame.found[source][wanted]
     frame.wanted.setdefault(source, {})[wanted] = None
-    shape = jax.eval_shape(source.function, points)
-    return jnp.zeros(shape.shape, shape.dtype)
+    return jnp.zeros(source.shape_at(points), source.dtype)
 
 
 def _derivatives(source: Source, points: jax.Array, symbols: tuple[Symbol, ...]) -> list[jax.Array]:
@@ -420,7 +429,7 @@ def _derivatives(source: Source, points: jax.Array, symbols: tuple[Symbol, ...])
         return found.reshape(found.shape[len(lead) :])
 
     network = jax.make_jaxpr(at_point)(one_point(points))
-    return derivatives("grad", network, points, symbols)
+    return derivatives("grad", network, points, symbols, names=source.points.names)
 
 
 def _together(apply: Callable[[Any, Any], Any], a: Any, b: Any) -> Any:
@@ -433,15 +442,22 @@ def _together(apply: Callable[[Any, Any], Any], a: Any, b: Any) -> Any:
                 f"Field: shapes {a.shape} and {b.shape} do not go together.",
                 hints="make them alike: field[..., None] has one component, field[..., 0] none",
             )
-        made = of_fields(lambda points: apply(a._sum_at(points), b._sum_at(points)), a.points)
+        result = jax.eval_shape(apply, _type(a), _type(b))
+        made = _of_fields(lambda at: apply(a._sum_at(at), b._sum_at(at)), a.points, result)
         return _with_factors(made, a, b) if apply is operator.mul else made
     if isinstance(a, Field):
         if not _is_scalar(b):
             return apply(a.array, b)
-        return of_fields(lambda points: apply(a._sum_at(points), b), a.points)
+        result = jax.eval_shape(lambda x: apply(x, b), _type(a))
+        return _of_fields(lambda at: apply(a._sum_at(at), b), a.points, result)
     if not _is_scalar(a):
         return apply(a, b.array)
-    return of_fields(lambda points: apply(a, b._sum_at(points)), b.points)
+    result = jax.eval_shape(lambda x: apply(a, x), _type(b))
+    return _of_fields(lambda at: apply(a, b._sum_at(at)), b.points, result)
+
+
+def _type(u: Field) -> jax.ShapeDtypeStruct:
+    return jax.ShapeDtypeStruct(u.shape, u.dtype)
 
 
 def _with_factors(made: Field, a: Field, b: Field) -> Field:

@@ -50,10 +50,10 @@ def laplacian(u: Any, axes: Any = None, *, chunk_size: int | None = None) -> Any
     """Returns the Laplacian of a Field, or the function that gives it for `u`: the sum of second derivatives.
 
     A Field has it along the words `axes`, every coordinate but t by default. Otherwise `u` maps one point
-    `(d,)` to a scalar or `(k,)`; the result maps points `(..., d)` to `(...)` or `(..., k)`. Exact, by the cheapest scheme for the network and d; as a rule the forward Laplacian: value,
-    first derivatives and Laplacian go through the network together, with one matrix product per layer (Li et
-    al., Nature Machine Intelligence 6, 2024). Points go `chunk_size` at a time (None: as many as suit the
-    platform).
+    `(d,)` to a scalar or `(k,)`; the result maps points `(..., d)` to `(...)` or `(..., k)`. Exact, by the
+    cheapest scheme for the network and d; as a rule the forward Laplacian: value, first derivatives and
+    Laplacian go through the network together, with one matrix product per layer (Li et al., Nature Machine
+    Intelligence 6, 2024). Points go `chunk_size` at a time (None: as many as suit the platform).
 
     Every JAX transformation applies, to points and to whatever `u` closes over. Call it inside `jax.jit`:
     outside, each call traces `u` again. An index of a coordinate beyond d clamps, as everywhere in JAX.
@@ -128,9 +128,10 @@ def grad(u: Any, axes: Any = None, *, chunk_size: int | None = None) -> Any:
 
     Of a Field without components it is the Field of derivatives along the words `axes`, every coordinate
     but t by default; with one word, that derivative of every component. Otherwise `u` maps one
-    point `(d,)` to a scalar or `(k,)`; the result maps points `(..., d)` to `(..., d)` or `(..., k, d)`. Arguments, transformations and errors as for `laplacian`. With more than eight
-    coordinates per component the derivatives are taken by reverse mode, which `u` must then allow; it may
-    then call `jax.custom_vjp` functions.
+    point `(d,)` to a scalar or `(k,)`; the result maps points `(..., d)` to `(..., d)` or `(..., k, d)`.
+    Arguments, transformations and errors as for `laplacian`. With more than eight coordinates per component
+    the derivatives are taken by reverse mode, which `u` must then allow; it may then call `jax.custom_vjp`
+    functions.
 
     >>> print(grad(lambda x: x[0] * x[1])(jnp.array([2.0, 5.0])))
     [5. 2.]

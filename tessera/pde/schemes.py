@@ -32,10 +32,11 @@ UNSTACKED = 1.4
 
 @dataclass(frozen=True)
 class Request:
-    """Symbols that are wanted of functions of `dimensions` coordinates."""
+    """Symbols that are wanted of functions of `dimensions` coordinates, which may have names."""
 
     dimensions: int
     symbols: tuple[Symbol, ...]
+    names: tuple[str, ...] = ()
 
     @property
     def orders(self) -> set[Orders]:

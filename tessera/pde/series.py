@@ -41,8 +41,12 @@ class Series:
         return any(x is not None for x in self.slots)
 
 
-def derivatives_at(network: ClosedJaxpr, plan: Plan, point: jax.Array) -> list[jax.Array]:
+def derivatives_at(
+    network: ClosedJaxpr, plan: Plan, point: jax.Array, directions: jax.Array | None = None
+) -> list[jax.Array]:
     """Returns the results of a plan, of a network's one result, at one point `(d,)`.
+
+    The plan's coordinates are those of the point, or lengths along `directions`, `(plan.dimensions, d)`.
 
     >>> from tessera.pde.plan import plan, symbol
     >>> cubic = jax.make_jaxpr(lambda x: x[0] ** 2 * x[1])(jnp.ones(2))
@@ -50,7 +54,7 @@ def derivatives_at(network: ClosedJaxpr, plan: Plan, point: jax.Array) -> list[j
     [2.0]
     """
     algebra = Algebra(partial(_constant, plan), partial(_propagate, plan))
-    (found,) = interpret(algebra, network.jaxpr, network.consts, [_seed(plan, point)])
+    (found,) = interpret(algebra, network.jaxpr, network.consts, [_seed(plan, point, directions)])
     return [_sum_of(found, result) for result in plan.results]
 
 
@@ -58,8 +62,10 @@ def _constant(plan: Plan, value: Any) -> Series:
     return Series(value, (None,) * len(plan.symbols))
 
 
-def _seed(plan: Plan, point: jax.Array) -> Series:
-    units = compat.varying_like(jnp.eye(plan.dimensions, dtype=point.dtype), point)
+def _seed(plan: Plan, point: jax.Array, directions: jax.Array | None) -> Series:
+    units = directions
+    if units is None:
+        units = compat.varying_like(jnp.eye(plan.dimensions, dtype=point.dtype), point)
 
     def slot(symbol: Any) -> jax.Array | None:
         ((orders, weight), *more) = symbol
