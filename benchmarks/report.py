@@ -78,6 +78,9 @@ TARGETS: dict[str, tuple[tuple[str, Target], ...]] = {
         ("parameter gradient d=2 ", Target(1.6)),
         ("parameter gradient d=3 ", Target(3)),
     ),
+    "folx": (("laplacian", Target(1.2)),),
+    "jax.hessian twice": (("biharmonic", Target(2)),),
+    "nested autodiff": (("momentum", Target(2)),),
     "trace": (("capture", Target(extra_ms=3000)),),
     "import jax": (("import", Target(extra_ms=150)),),
 }

@@ -33,7 +33,7 @@ import numpy as np
 
 from tessera.core.errors import Code, CompileError
 from tessera.pde.evaluate import derivatives, one_point
-from tessera.pde.plan import Symbol, symbol, times
+from tessera.pde.plan import Orders, Symbol, symbol, times
 from tessera.pde.schemes import unit
 
 Function = Callable[[jax.Array], jax.Array]
@@ -152,15 +152,26 @@ class Field:
         return jointly(points, self._sum_at)
 
     def _sum_at(self, points: jax.Array) -> jax.Array:
-        live = [(c, term) for c, term in self.terms if not _is_zero(c)]
-        total: Any = None
-        for c, term in live:
-            value = term.at(points)
-            value = value if _is_one(c) else -value if _is_one(-c) else value * c
-            total = value if total is None else total + value
-        if total is None:
-            total = jnp.zeros(self._first.shape_at(points), self.dtype)
+        parts = [
+            _demand(source, symbol(weights), points)
+            for source, weights in self._derivatives_by_source().items()
+        ]
+        others = [(c, term) for c, term in self.terms if not _is_summed(c, term)]
+        parts += [_scaled(term.at(points), c) for c, term in others if not _is_zero(c)]
+        if not parts:
+            parts = [jnp.zeros(self._first.shape_at(points), self.dtype)]
+        total = functools.reduce(operator.add, parts)
         return total if _is_zero(self.offset) else total + self.offset
+
+    def _derivatives_by_source(self) -> dict[Source, dict[Orders, Any]]:
+        """Of each source the sum of derivatives with numbers as factors: it is found as one."""
+        found: dict[Source, dict[Orders, Any]] = {}
+        for c, term in self.terms:
+            if _is_summed(c, term) and not _is_zero(c):
+                weights = found.setdefault(term.source, {})
+                for orders, weight in term.symbol:
+                    weights[orders] = weights.get(orders, 0) + c * weight
+        return found
 
     def apply(self, function: Callable[[jax.Array], Any]) -> "Field":
         """Returns the Field of `function` of the values; it acts on each point alone.
@@ -555,6 +566,17 @@ def _is_scalar(x: Any) -> TypeGuard[Any]:
     if isinstance(x, int | float):
         return True
     return isinstance(x, jax.Array | np.ndarray | np.generic) and x.ndim == 0
+
+
+def _is_summed(c: Any, term: Term) -> bool:
+    """Whether a factor is a number, and its term a derivative of a function from outside."""
+    source = term.source
+    known = source.transparent or source.is_points or source.factors is not None
+    return isinstance(c, int | float) and not known
+
+
+def _scaled(value: jax.Array, c: Any) -> jax.Array:
+    return value if _is_one(c) else -value if _is_one(-c) else value * c
 
 
 def _is_zero(c: Any) -> bool:

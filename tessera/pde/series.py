@@ -24,16 +24,24 @@ from tessera.core.compat import ClosedJaxpr
 from tessera.pde import kinds
 from tessera.pde.interpreter import Algebra, interpret
 from tessera.pde.kinds import Apply
-from tessera.pde.plan import Orders, Plan
+from tessera.pde.plan import Orders, Plan, Symbol
 
 
-@jax.tree_util.register_dataclass
+@partial(
+    jax.tree_util.register_dataclass,
+    data_fields=("value", "slots"),
+    meta_fields=("is_linear",),
+)
 @dataclass(frozen=True)
 class Series:
-    """A value at one point, and the slots of a plan: arrays of the value's shape, None for zero."""
+    """A value at one point, and the slots of a plan: arrays of the value's shape, None for zero.
+
+    While the value is linear in the point, `is_linear`, the slots are the same at every point.
+    """
 
     value: Any
     slots: tuple[Any, ...]
+    is_linear: bool = False
 
     @property
     def varies(self) -> bool:
@@ -67,12 +75,11 @@ def _seed(plan: Plan, point: jax.Array, directions: jax.Array | None) -> Series:
     if units is None:
         units = compat.varying_like(jnp.eye(plan.dimensions, dtype=point.dtype), point)
 
-    def slot(symbol: Any) -> jax.Array | None:
-        ((orders, weight), *more) = symbol
-        first = sum(orders) == 1 and not more and weight == 1
-        return units[orders.index(1)] if first else None
+    def slot(symbol: Symbol) -> jax.Array | None:
+        first = [(weight, units[o.index(1)]) for o, weight in symbol if sum(o) == 1]
+        return _weighted(first)
 
-    return Series(point, tuple(map(slot, plan.symbols)))
+    return Series(point, tuple(map(slot, plan.symbols)), is_linear=True)
 
 
 def _sum_of(found: Series, result: Sequence[tuple[int, float]]) -> jax.Array:
@@ -99,7 +106,7 @@ def _propagate(plan: Plan, equation: Any, apply: Apply, operands: Sequence[Serie
     if name in kinds.FLAT:
         return [_constant(plan, y) for y in apply(*(x.value for x in operands))]
     if name == "dot_general" and len(varying) == 1:
-        return [_dot(plan, equation, apply, operands)]
+        return [_dot(equation, apply, operands)]
     if name == "div":
         return [_divide(plan, apply, operands)]
     if name in kinds.BILINEAR and len(varying) == 2:
@@ -139,21 +146,21 @@ def _linear(apply: Apply, operands: Sequence[Series]) -> list[Series]:
                 for x, t in zip(varying, along, strict=True)
             ]
             pushed.append(push(*whole))
-    return [Series(y, tuple(slot[k] for slot in pushed)) for k, y in enumerate(ys)]
+    linear = all(x.is_linear for x in varying)
+    return [Series(y, tuple(slot[k] for slot in pushed), linear) for k, y in enumerate(ys)]
 
 
-def _dot(plan: Plan, equation: Any, apply: Apply, operands: Sequence[Series]) -> Series:
+def _dot(equation: Any, apply: Apply, operands: Sequence[Series]) -> Series:
     """One product of the constant operand with the value and all slots.
 
-    While everything is linear the slots are the same at every point, and stay out of the product that each
-    point takes part in.
+    Slots that are the same at every point stay out of the product that each point takes part in.
     """
     left, right = operands
     x, constant = (left, right.value) if left.varies else (right, left.value)
     places = [i for i, slot in enumerate(x.slots) if slot is not None]
     parts = [x.slots[i][None] for i in places]
     multiply = partial(kinds.multiply_stack, equation, apply, constant, left=left.varies)
-    if plan.order > 1 and all(sum(plan.symbols[i][0][0]) == 1 for i in places):
+    if x.is_linear:
         value, found = multiply([x.value[None]])[0][0], multiply(parts)
     else:
         first, *found = multiply([x.value[None], *parts])
@@ -161,7 +168,7 @@ def _dot(plan: Plan, equation: Any, apply: Apply, operands: Sequence[Series]) ->
     slots: list[Any] = [None] * len(x.slots)
     for i, y in zip(places, found, strict=True):
         slots[i] = y[0]
-    return Series(value, tuple(slots))
+    return Series(value, tuple(slots), x.is_linear)
 
 
 def _multiply(plan: Plan, apply: Apply, left: Series, right: Series) -> Series:
