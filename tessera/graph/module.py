@@ -12,6 +12,7 @@ from tessera.core.errors import Code, CompileError
 from tessera.graph.captured import WRAPPERS, Wrapper, captured_modules, named_like, with_captured
 from tessera.graph.drawing import write
 from tessera.graph.parameters import split
+from tessera.graph.points import with_names
 from tessera.graph.recording import record
 
 
@@ -77,6 +78,7 @@ class Module:
         """Returns the function of the captured modules and the arguments."""
 
         def run(modules: Mapping[str, Any], /, *args: Any, **kwargs: Any) -> Any:
+            args, kwargs = with_names(self.name, (args, kwargs))
             return with_captured(self.function, modules)(*args, **kwargs)
 
         return named_like(run, self.function, "modules")
@@ -94,7 +96,8 @@ def module(function: Any = None, /) -> Any:
     the program. Parameters are best passed explicitly. Equinox modules that the function captures,
     from its closure or the globals it names, are looked up at each call and are parameters too:
     `.parameters()` returns them, and `graph.training_step` finds them. `.inspect(level)`,
-    `.explain()` and `.export(path)` show the graph, `.trace_count` counts traces.
+    `.explain()` and `.export(path)` show the graph, `.trace_count` counts traces. In a module whose name
+    begins with PINN float arrays `(n, 3)` are points with coordinates x, y, t, for `op.grad(u, x="y")`.
 
     Raises `E_GRAPH_INVALID` for something that is not a function, and for `with graph.module(...)`.
 

@@ -23,6 +23,7 @@ from tessera.graph.captured import (
 from tessera.graph.drawing import write
 from tessera.graph.module import Module
 from tessera.graph.parameters import combine, split
+from tessera.graph.points import with_names
 from tessera.graph.recording import record
 
 
@@ -113,9 +114,10 @@ class TrainingStep:
 
             def body(parameters: Any) -> Any:
                 owner = combine(parameters, parts.rest)
+                given, named = with_names(self.module, (rest, keywords))
                 if self.captures:
-                    return with_captured(self.function, owner)(*rest, **keywords)
-                return self.function(owner, *rest, **keywords)
+                    return with_captured(self.function, owner)(*given, **named)
+                return self.function(owner, *given, **named)
 
             run = Run(body, parts.parameters)
             if self._calls_backward:
