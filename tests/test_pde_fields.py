@@ -9,6 +9,7 @@ from jax.sharding import PartitionSpec as P
 
 from tessera import op, pde
 from tessera.core.errors import Code, CompileError
+from tessera.pde.field import jointly
 
 pytestmark = [pytest.mark.newest, pytest.mark.usefixtures("x64", "compiled_quickly")]
 
@@ -116,6 +117,25 @@ def test_derivatives_of_one_network_are_found_in_one_pass():
     together = residuals(jnp.asarray(POINTS))
     for k in range(3):
         np.testing.assert_allclose(together[k], [float(r[k][0]) for r in one], rtol=1e-9)
+
+
+def test_a_body_may_make_its_fields_anew():
+    def body(points):
+        u = pde.coords(points, names=("x", "y", "t")).apply(network)
+        scale = jnp.max(points)  # closed over: of this run of the body alone
+        scaled = pde.coords(points, names=("x", "y", "t")).apply(lambda p: network(p) * scale)
+        return pde.partial(u, "x").array, (pde.partial(u, "x", "y") + u).array, scaled.array
+
+    def found(points):
+        return jointly(points, body)
+
+    x = jnp.asarray(POINTS)
+    assert len(pde.explain(found)(x).choices) == 1
+    ours = jax.jit(found)(x)
+    np.testing.assert_allclose(ours[0], pde.grad(network)(x)[..., 0], rtol=1e-9)
+    mixed = pde.hessian(network)(x)[..., 0, 1]
+    np.testing.assert_allclose(ours[1], mixed + network(x), rtol=1e-9, atol=1e-9)
+    np.testing.assert_allclose(ours[2], network(x) * POINTS.max(), rtol=1e-12)
 
 
 def test_a_sum_with_numbers_is_carried_as_one():

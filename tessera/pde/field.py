@@ -371,33 +371,54 @@ def values(fields: Sequence[Field]) -> list[jax.Array]:
 def jointly(points: jax.Array, body: Callable[[jax.Array], Any]) -> Any:
     """Returns `body(points)`, with the derivatives that it takes of each function found in one pass.
 
-    The body runs twice: abstractly, to learn what it needs, and with the answers.
+    The body runs twice, abstractly to learn what it takes and then with the answers; it may make its Fields
+    anew each time, in the same order.
     """
     frame = _frame.get()
     if frame is not None and frame.points is points:
         return body(points)
-    wanted: dict[Source, dict[Symbol, None]] = {}
+    wanted: list[dict[Symbol, None]] = []
 
     def learn(at: jax.Array) -> Any:
-        with _inside(_Frame(at, wanted)):
+        with _inside(_Frame(at, wanted, learns=True)):
             return body(at)
 
     jax.eval_shape(learn, points)
-    found = {
-        source: dict(zip(symbols, _derivatives(source, points, tuple(symbols)), strict=True))
-        for source, symbols in wanted.items()
-    }
-    with _inside(_Frame(points, {}, found)):
+    with _inside(_Frame(points, wanted)):
         return body(points)
 
 
 @dataclass(frozen=True, eq=False)
 class _Frame:
-    """The points values are computed at: what was wanted there, or, once it is known, what was found."""
+    """The points values are computed at, and what is wanted there of each source, in order of appearance.
+
+    Either it learns that, or it knows and finds the derivatives of a source when it first appears.
+    """
 
     points: jax.Array
-    wanted: dict[Source, dict[Symbol, None]]
-    found: dict[Source, dict[Symbol, jax.Array]] | None = None
+    wanted: list[dict[Symbol, None]]
+    learns: bool = False
+    places: dict[Source, int] = field(default_factory=dict)
+    found: dict[Source, dict[Symbol, jax.Array]] = field(default_factory=dict)
+
+    def learn(self, source: Source, wanted: Symbol) -> jax.Array:
+        """Notes what is wanted and returns something of its type."""
+        if source not in self.places:
+            self.places[source] = len(self.wanted)
+            self.wanted.append({})
+        self.wanted[self.places[source]][wanted] = None
+        return jnp.zeros(source.shape_at(self.points), source.dtype)
+
+    def answer(self, source: Source, wanted: Symbol) -> jax.Array:
+        """Returns a derivative."""
+        if source not in self.found:
+            place = len(self.found)
+            symbols = tuple(self.wanted[place]) if place < len(self.wanted) else ()
+            found = _derivatives(source, self.points, symbols)
+            self.found[source] = dict(zip(symbols, found, strict=True))
+        if wanted not in self.found[source]:  # the body took another way than before
+            self.found[source][wanted] = _derivatives(source, self.points, (wanted,))[0]
+        return self.found[source][wanted]
 
 
 _frame: ContextVar[_Frame | None] = ContextVar("tessera_fields", default=None)
@@ -421,14 +442,13 @@ def _demand(source: Source, wanted: Symbol, points: jax.Array) -> jax.Array:
     frame = _frame.get()
     if frame is None or frame.points is not points:
         return _derivatives(source, points, (wanted,))[0]
-    if frame.found is not None:
-        return frame.found[source][wanted]
-    frame.wanted.setdefault(source, {})[wanted] = None
-    return jnp.zeros(source.shape_at(points), source.dtype)
+    return frame.learn(source, wanted) if frame.learns else frame.answer(source, wanted)
 
 
 def _derivatives(source: Source, points: jax.Array, symbols: tuple[Symbol, ...]) -> list[jax.Array]:
     """The derivatives of a source at points, in one pass."""
+    if not symbols:
+        return []
     zero = symbol({(0,) * points.shape[-1]: 1})
     if all(s == zero for s in symbols):
         return [source.function(points)] * len(symbols)
