@@ -15,7 +15,8 @@ Reading order:
     tessera.lowering  the compiler on one screen; `tessera.ir` are its levels
     tessera.graph     decorators: kernel, training_step, capture, stream
     tessera.autodiff  gradients, Jacobian products and adjoints of functions, gradients of your own
-    tessera.pde       exact differential operators on functions of a point
+    tessera.pde       exact differential operators on functions of a point, and on Fields
+    tessera.pinn      networks that are trained on differential equations
     tessera.dist      meshes, shard specifications, sharded tensors
     tessera.numerics  bits one can rely on, precision, tolerances, and the rounding error of a program
     tessera.training  loss scaling, and weights in narrow floats whose updates add up
@@ -33,7 +34,7 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from tessera import autodiff, dist, graph, ir, nn, numerics, ops, pde, tile, training
+    from tessera import autodiff, dist, graph, ir, nn, numerics, ops, pde, pinn, tile, training
     from tessera import ops as op
     from tessera.api import compile, explain, export_mlir, inspect, load  # noqa: A004
     from tessera.core import errors
@@ -58,6 +59,7 @@ __all__ = [
     "op",
     "ops",
     "pde",
+    "pinn",
     "tile",
     "training",
 ]
@@ -73,6 +75,7 @@ _MODULES = {
     "op": "tessera.ops",
     "ops": "tessera.ops",
     "pde": "tessera.pde",
+    "pinn": "tessera.pinn",
     "tile": "tessera.tile",
     "training": "tessera.training",
 }

@@ -1,4 +1,4 @@
-"""The `tessera` command: the demo, the compiler, a look at this machine, a way to start programs faster."""
+"""The `tessera` command: demo, training, compiler, a look at this machine, a faster start of programs."""
 
 import os
 import sys
@@ -16,6 +16,8 @@ DEBUG_VARIABLE = "TESSERA_DEBUG"
 PIPED_WIDTH = 140  # columns, where no terminal sets a limit
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
+train = typer.Typer(no_args_is_help=True, help="Trains networks on problems with known solutions.")
+app.add_typer(train, name="train")
 
 
 def main() -> None:
@@ -47,7 +49,7 @@ def options(
         typer.Option("--version", help="Print the version.", callback=show_version, is_eager=True),
     ] = False,
 ) -> None:
-    """Fused JAX ops and their compiler: levels of a function, the demo, a look at this machine."""
+    """Fused JAX ops and their compiler: levels of a function, demo, training, a look at this machine."""
     del version  # its callback has acted already
     if debug:
         os.environ[DEBUG_VARIABLE] = "1"
@@ -142,6 +144,79 @@ def opt(
     text = sys.stdin.read() if str(file) == "-" else file.read_text()
     names = [name.strip() for name in passes.split(",") if name.strip()]
     typer.echo(run_passes_on_text(text, str(file), names, generic=generic))
+
+
+@train.command()
+def pinn(
+    problem: Annotated[
+        str | None, typer.Argument(help="Its name; without one, lists them.")
+    ] = None,
+    seed: Annotated[list[int] | None, typer.Option(min=0, help="Seed; repeat for more.")] = None,
+    seeds: Annotated[int | None, typer.Option(min=1, help="So many seeds from --seed.")] = None,
+    optimizer: Annotated[
+        str | None,
+        typer.Option(help="adam, adamw, soap, lbfgs, lm or gauss-newton; else the recipe's."),
+    ] = None,
+    iterations: Annotated[int | None, typer.Option(min=0, help="Iterations in all.")] = None,
+    learning_rate: Annotated[float | None, typer.Option(help="Of adam, adamw, soap.")] = None,
+    weighting: Annotated[
+        str | None, typer.Option(help="none, ntk, gradient-norm, self-adaptive or causal.")
+    ] = None,
+    resample: Annotated[
+        int | None, typer.Option(min=0, help="New points every so many iterations; 0 never.")
+    ] = None,
+    dtype: Annotated[str, typer.Option(help="float64 or float32.")] = "float64",
+    chunk_size: Annotated[int | None, typer.Option(min=1, help="Points at once.")] = None,
+    max_seconds: Annotated[float | None, typer.Option(help="Ends each seed after these.")] = None,
+    checkpoint: Annotated[
+        Path | None, typer.Option(help="Directory to keep the runs in, and to go on from.")
+    ] = None,
+    resume: Annotated[bool, typer.Option(help="Go on from a checkpoint that is there.")] = True,
+    output: Annotated[
+        Path | None, typer.Option(help="Directory for figures, history.json and model.eqx.")
+    ] = None,
+    settings: Annotated[
+        list[str] | None,
+        typer.Option("--set", help="name=value, an option of the problem; repeat for more."),
+    ] = None,
+    listing: Annotated[
+        bool, typer.Option("--list", help="Lists the problems, or the options of one.")
+    ] = False,
+    quiet: Annotated[bool, typer.Option("--quiet", help="No progress line.")] = False,
+) -> None:
+    """Trains a network on a differential equation and compares it with the true solution.
+
+    Ends with status 1 if the problem's own recipe misses one of its targets.
+    """
+    from tessera.pinn import command
+
+    console = terminal()
+    if problem is None or listing:
+        found = command.list_problems() if problem is None else command.list_options(problem)
+        console.print(found)
+        return
+    request = command.Request(
+        problem,
+        seed=seed or (),
+        seeds=seeds,
+        optimizer=optimizer,
+        iterations=iterations,
+        learning_rate=learning_rate,
+        weighting=weighting,
+        resample=resample,
+        dtype=dtype,
+        chunk_size=chunk_size,
+        max_seconds=max_seconds,
+        checkpoint=checkpoint,
+        resume=resume,
+        output=output,
+        options=tuple(settings or ()),
+        quiet=quiet,
+    )
+    missed = command.perform(request, console)
+    for line in missed:
+        complain(f"train pinn: {problem}, {line}")
+    raise typer.Exit(1 if missed else 0)
 
 
 @app.command()

@@ -14,7 +14,7 @@ COMMAND_LINE = {"rich", "typer"}
 # What is compiled in JAX alone: loading the compiler, written in xdsl, is put off until one of these is used.
 COMPILER = {"compile", "explain", "export_mlir", "graph", "inspect", "ir", "load", "tile"}
 FUNCTIONS = {"checks"} | COMPILER - {"graph", "ir", "tile"}
-LAYERS = {"nn"}  # they are Equinox modules
+LAYERS = {"nn", "pinn"}  # they are Equinox modules
 
 
 def modules_loaded_by(code: str) -> set[str]:

@@ -82,6 +82,7 @@ def test_a_component_with_the_distance_one_is_free():
     np.testing.assert_array_equal(found[:, 1], expected[:, 1])
 
 
+@pytest.mark.slow
 def test_a_constrained_model_takes_a_field_and_is_differentiated():
     model = Dirichlet(network(2), SQUARE.distance, wave)
     at = points_of(Interior(SQUARE, 5))
@@ -134,6 +135,7 @@ def test_a_periodic_embedding_has_the_sines_and_cosines_of_its_waves():
     np.testing.assert_allclose(found, expected, rtol=1e-13, atol=1e-13)
 
 
+@pytest.mark.slow
 def test_a_model_of_periodic_coordinates_is_periodic_to_the_fourth_derivative():
     embedding = Periodic((3.0, 1.0), waves=2)
     model = Chain(embedding, lambda features: jnp.exp(features[..., 0] * features[..., 4]))
@@ -159,25 +161,36 @@ def test_both_ends_of_a_period_have_the_same_bits():
 
 
 def test_a_stream_function_has_no_divergence_before_anything_is_computed():
-    at = pde.coords(points_of(Interior(SLAB, 7)), ("x", "t"))
-    u, v = stream_function(network(2, 2)(at)[..., 0], axes=("x", "t"))
-    found = pde.div([u, v], ("x", "t"))
-    assert [c for c, _ in found.terms] == [0]
-    assert (found.array == 0).all()
-    assert np.abs(u.array).max() > 1e-3
+    @jax.jit
+    def flow(points: jax.Array) -> tuple[jax.Array, jax.Array]:
+        at = pde.coords(points, ("x", "t"))
+        u, v = stream_function(network(2, 2)(at)[..., 0], axes=("x", "t"))
+        found = pde.div([u, v], ("x", "t"))
+        assert [c for c, _ in found.terms] == [0]
+        return found.array, u.array
+
+    divergence, u = flow(points_of(Interior(SLAB, 7)))
+    assert (divergence == 0).all()
+    assert np.abs(u).max() > 1e-3
 
 
 def test_a_stream_function_gives_the_velocity_of_taylor_and_green():
     xyt = jnp.asarray(np.random.default_rng(0).uniform(0, 3, (9, 3)))
-    psi = pde.coords(xyt).apply(
-        lambda p: jnp.cos(p[..., 0]) * jnp.cos(p[..., 1]) * jnp.exp(-p[..., 2])
-    )
-    u, v = stream_function(psi)
+
+    @jax.jit
+    def velocity(xyt: jax.Array) -> list[jax.Array]:
+        psi = pde.coords(xyt).apply(
+            lambda p: jnp.cos(p[..., 0]) * jnp.cos(p[..., 1]) * jnp.exp(-p[..., 2])
+        )
+        return [component.array for component in stream_function(psi)]
+
+    u, v = velocity(xyt)
     x, y, t = np.asarray(xyt).T
-    np.testing.assert_allclose(u.array, -np.cos(x) * np.sin(y) * np.exp(-t), rtol=1e-12)
-    np.testing.assert_allclose(v.array, np.sin(x) * np.cos(y) * np.exp(-t), rtol=1e-12)
+    np.testing.assert_allclose(u, -np.cos(x) * np.sin(y) * np.exp(-t), rtol=1e-12)
+    np.testing.assert_allclose(v, np.sin(x) * np.cos(y) * np.exp(-t), rtol=1e-12)
 
 
+@pytest.mark.slow
 def test_a_vector_potential_has_no_divergence_before_anything_is_computed():
     points = jnp.asarray(np.random.default_rng(0).uniform(-1, 1, (5, 4)))
     potentials = network(4, 3)(pde.coords(points, ("x", "y", "z", "t")))
@@ -189,24 +202,40 @@ def test_a_vector_potential_has_no_divergence_before_anything_is_computed():
 
 def test_a_vector_potential_gives_a_rotation():
     points = jnp.asarray(np.random.default_rng(0).uniform(-1, 1, (5, 3)))
-    xyz = pde.coords(points, ("x", "y", "z"))
-    # The curl of (0, 0, -(x^2 + y^2) / 2) is (-y, x, 0).
-    nothing = xyz["x"] * 0
-    height = (xyz["x"] * xyz["x"] + xyz["y"] * xyz["y"]) * -0.5
-    velocity = vector_potential([nothing, nothing, height])
+
+    @jax.jit
+    def velocity(points: jax.Array) -> list[jax.Array]:
+        xyz = pde.coords(points, ("x", "y", "z"))
+        # The curl of (0, 0, -(x^2 + y^2) / 2) is (-y, x, 0).
+        nothing = xyz["x"] * 0
+        height = (xyz["x"] * xyz["x"] + xyz["y"] * xyz["y"]) * -0.5
+        return [part.array for part in vector_potential([nothing, nothing, height])]
+
     x, y, _ = np.asarray(points).T
-    for part, expected in zip(velocity, (-y, x, 0 * x), strict=True):
-        np.testing.assert_allclose(part.array, expected, atol=1e-15)
+    np.testing.assert_allclose(velocity(points), [-y, x, 0 * x], atol=1e-15)
 
 
-@pytest.mark.parametrize("bounds", [SQUARE, [(-1, 0), (2, 1)], np.array([[-1, 0], [2, 1]])])
+@pytest.mark.parametrize(
+    "bounds",
+    [
+        SQUARE,
+        pytest.param([(-1, 0), (2, 1)], marks=pytest.mark.slow),
+        pytest.param(np.array([[-1, 0], [2, 1]]), marks=pytest.mark.slow),
+    ],
+)
 def test_normalized_coordinates_go_from_minus_one_to_one(bounds: Any):
     corners = jnp.array([[-1.0, 0.0], [2.0, 1.0], [0.5, 0.25]])
     expected = [[-1, -1], [1, 1], [0, -0.5]]
-    np.testing.assert_array_equal(Normalized(bounds)(corners), expected)
-    field = Normalized(bounds)(pde.coords(corners, ("x", "y")))
-    assert isinstance(field, pde.Field)
-    np.testing.assert_allclose(pde.grad(field, "x").array[:, 0], 2 / 3)
+
+    @jax.jit
+    def normalized(points: jax.Array) -> tuple[jax.Array, jax.Array]:
+        field = Normalized(bounds)(pde.coords(points, ("x", "y")))
+        assert isinstance(field, pde.Field)
+        return Normalized(bounds)(points), pde.grad(field, "x").array[:, 0]
+
+    found, slopes = normalized(corners)
+    np.testing.assert_array_equal(found, expected)
+    np.testing.assert_allclose(slopes, 2 / 3)
 
 
 AT = pde.coords(np.ones((3, 2), np.float32), ("x", "y"))

@@ -32,6 +32,7 @@ STAR = Polygon(  # clockwise
         for r, a in zip([1.0, 0.4] * 5, np.arange(10) * math.pi / 5, strict=True)
     )
 )
+TRIANGLE = Polygon(((0, 0), (3, 0), (0, 1)))
 LENS = 2 * math.pi / 3 - math.sqrt(3) / 2  # two unit discs whose centers are 1 apart
 
 # A shape, and its length, area or volume by formula.
@@ -42,7 +43,7 @@ SHAPES: dict[str, tuple[Shape, float]] = {
     "disc": (Disc((0.5, -1), 2), 4 * math.pi),
     "ball": (Ball((1, 0, 0), 0.5), math.pi / 6),
     "ball in five dimensions": (Ball((0, 0, 0, 0, 1), 1), 8 * math.pi**2 / 15),
-    "triangle": (Polygon(((0, 0), (3, 0), (0, 1))), 1.5),
+    "triangle": (TRIANGLE, 1.5),
     "star": (STAR, 10 * 0.5 * 0.4 * math.sin(math.pi / 5)),
     "l shape": (l_shape(), 3.0),
     "with a hole": (Rectangle((0, 4), (0, 1)) - Disc((1, 0.5), 0.2), 4 - 0.04 * math.pi),
@@ -64,6 +65,13 @@ SHAPES: dict[str, tuple[Shape, float]] = {
 NAMES = sorted(SHAPES)
 # Shapes whose `distance` is that to the whole boundary and not to walls, and that meet in no common piece.
 SMOOTH = sorted(set(NAMES) - {"side by side", "overlapping", "slab", "slab of a disc"})
+# One shape of every kind, and one of every way to join two.
+COMPILED = {"rectangle", "disc", "l shape", "two discs", "lens", "with a hole", "overlapping"}
+
+
+def seldom(names: list[str], often: set[str]) -> list[Any]:
+    """Returns names as parameters of a test, those that are not in a set for the slow lane."""
+    return [name if name in often else pytest.param(name, marks=pytest.mark.slow) for name in names]
 
 
 def cube(count: int, dimensions: int, seed: int = 0) -> np.ndarray:
@@ -133,7 +141,7 @@ def test_normals_have_length_one_and_point_outwards(name: str):
     assert np.count_nonzero(ahead | ~behind) <= 2
 
 
-@pytest.mark.parametrize("name", SMOOTH)
+@pytest.mark.parametrize("name", seldom(SMOOTH, COMPILED))
 def test_a_distance_is_zero_on_the_boundary_and_has_a_derivative_of_one_inwards(name: str):
     shape, _ = SHAPES[name]
     points, normals, _ = on_boundary(shape, 256)
@@ -143,7 +151,7 @@ def test_a_distance_is_zero_on_the_boundary_and_has_a_derivative_of_one_inwards(
     np.testing.assert_allclose(slopes, 1, atol=1e-6)
 
 
-@pytest.mark.parametrize("name", sorted({*SMOOTH, "overlapping"}))
+@pytest.mark.parametrize("name", seldom(sorted({*SMOOTH, "overlapping"}), COMPILED))
 def test_a_distance_is_positive_inside_and_negative_outside(name: str):
     shape, _ = SHAPES[name]
     (points,) = rows(scattered(shape, 256))
@@ -165,9 +173,7 @@ def test_a_signed_distance_is_that_to_the_nearest_point_of_the_boundary(name: st
     np.testing.assert_allclose(found, nearest, atol=0.05 if name == "box" else 1e-3)
 
 
-@pytest.mark.parametrize(
-    "shape", [SHAPES["triangle"][0], STAR, l_shape()], ids=["triangle", "star", "l shape"]
-)
+@pytest.mark.parametrize("shape", [TRIANGLE, STAR, l_shape()], ids=["triangle", "star", "l shape"])
 def test_the_inside_of_a_polygon_is_what_it_winds_around(shape: Polygon):
     points = scattered(shape, 2000)
     corners = np.array(shape.vertices) @ [1, 1j] - (points @ [1, 1j])[:, None]
@@ -176,7 +182,7 @@ def test_the_inside_of_a_polygon_is_what_it_winds_around(shape: Polygon):
 
 
 @pytest.mark.parametrize(
-    "shape", [SHAPES["triangle"][0], STAR, l_shape()], ids=["triangle", "star", "l shape"]
+    "shape", [l_shape(), *(pytest.param(x, marks=pytest.mark.slow) for x in (TRIANGLE, STAR))]
 )
 def test_the_distance_of_a_polygon_is_the_mean_over_all_directions(shape: Polygon):
     points = inside(shape, 20)
@@ -200,6 +206,7 @@ def test_the_distance_of_a_polygon_is_the_mean_over_all_directions(shape: Polygo
     np.testing.assert_allclose(found, expected, rtol=2e-3)
 
 
+@pytest.mark.slow
 def test_the_distance_of_a_polygon_is_smooth_where_its_edges_would_go_on():
     shape = l_shape()
     # On the lines of both edges of the re-entrant corner, and a little beside them.
@@ -212,10 +219,12 @@ def test_the_distance_of_a_polygon_is_smooth_where_its_edges_would_go_on():
 @pytest.mark.parametrize(
     ("shape", "corner"),
     [
-        (SQUARE, (0.0, 0.0)),
         (l_shape(), (0.0, 0.0)),
-        (STAR, STAR.vertices[3]),
-        (Disc((0, 0), 1) & Rectangle((0, 2), (-2, 2)), (0.0, 1.0)),
+        pytest.param(SQUARE, (0.0, 0.0), marks=pytest.mark.slow),
+        pytest.param(STAR, STAR.vertices[3], marks=pytest.mark.slow),
+        pytest.param(
+            Disc((0, 0), 1) & Rectangle((0, 2), (-2, 2)), (0.0, 1.0), marks=pytest.mark.slow
+        ),
     ],
 )
 def test_a_distance_has_finite_derivatives_at_a_corner(shape: Shape, corner: tuple[float, float]):
@@ -234,7 +243,9 @@ def test_a_bubble_is_a_product_of_parabolas():
     np.testing.assert_allclose(ends, [0, 2 / 3, 0], rtol=1e-15)
 
 
-@pytest.mark.parametrize("name", ["box", "disc", "star", "with a hole", "slab"])
+@pytest.mark.parametrize(
+    "name", seldom(["box", "disc", "star", "with a hole", "slab"], {"with a hole"})
+)
 def test_a_distance_keeps_float32_and_takes_any_leading_axes(name: str):
     shape, _ = SHAPES[name]
     points = inside(shape, 24)

@@ -44,6 +44,12 @@ def test_the_blocks_of_the_numerics_guide_are_one_program_that_runs(tmp_path):
     run("\n".join(python_blocks("docs/numerics.md")), tmp_path)
 
 
+@pytest.mark.newest
+def test_the_blocks_of_the_physics_guide_are_one_program_that_runs(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)  # it writes a checkpoint
+    run("\n".join(python_blocks("docs/physics.md")), tmp_path)
+
+
 @pytest.mark.slow
 def test_the_elastic_example_ends_with_the_same_bits_whether_the_mesh_changes_or_not(tmp_path):
     def digest(*arguments: str) -> str:

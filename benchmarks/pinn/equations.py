@@ -1,4 +1,4 @@
-"""The problems of `tessera.pinn.problems` as the peers are given them: velocity, pressure, one point at a time."""
+"""The problems of `tessera.pinn.problems` as the peers get them: velocity and pressure, point by point."""
 
 from collections.abc import Callable
 from functools import partial
@@ -7,8 +7,8 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
+from peers import Equation
 
-from benchmarks.pinn.peers import Equation
 from tessera.pinn.reference import exact
 
 Fields = Callable[[jax.Array], jax.Array]

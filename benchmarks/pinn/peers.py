@@ -103,7 +103,7 @@ def _fixed_points(equation: Equation, seed: int, seconds: float, start: float) -
     data = _draw(equation, generator, INTERIOR), *_edge(equation, generator, EDGE)
 
     def loss(params: Any) -> jax.Array:
-        return sum(terms(params, *data))
+        return jnp.sum(jnp.stack(terms(params, *data)))
 
     adam, lbfgs = optax.adam(1e-3), optax.lbfgs()
 

@@ -1,10 +1,10 @@
 """Trains the problems of `tessera.pinn` with their own recipes, and the peers for the same wall time.
 
-    python -m benchmarks.pinn.run                          every problem, three seeds, the peers with one
-    python -m benchmarks.pinn.run kovasznay burgers --seeds 1 --no-peers
-    python -m benchmarks.pinn.run "cavity reynolds=400"    with options of the problem
+    python benchmarks/pinn/run.py                          every problem, three seeds, the peers with one
+    python benchmarks/pinn/run.py kovasznay burgers --seeds 1 --no-peers
+    python benchmarks/pinn/run.py "cavity reynolds=400"    with options of the problem
 
-Writes one JSON file and one figure for each to `benchmarks/results/pinn/`; `gallery.py` makes the page of them.
+Writes a JSON file and figures for each to `benchmarks/results/pinn/`; `gallery.py` makes the page of them.
 On an idle machine: seconds are those of the wall clock.
 """
 
@@ -18,10 +18,11 @@ import time
 from pathlib import Path
 from typing import Any
 
+import equations
 import jax
 import numpy as np
+import peers
 
-from benchmarks.pinn import equations, peers
 from tessera.pinn import plots
 from tessera.pinn.evaluation import grid_points, relative
 from tessera.pinn.problem import Problem

@@ -1,7 +1,7 @@
 """The main job: the README example, a flow solved by a physics-informed network, a race of derivatives.
 
-Reading order: kovasznay (the physics), network, levenberg_marquardt (the optimiser), training, quick_example,
-comparison, figures, report, main_job.
+Reading order: settings, quick_example, training, comparison, report, main_job. The network, its training and
+the figures are those of `tessera.pinn`.
 """
 
 from tessera.demo.main_job import run

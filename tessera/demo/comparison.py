@@ -16,7 +16,7 @@ from jax.flatten_util import ravel_pytree
 from tessera import pde
 from tessera.autotune.measure import Ratio, interleave
 from tessera.core.errors import Code, NumericsError
-from tessera.demo import network
+from tessera.pinn.networks import MLP
 
 OURS, HESSIAN, NESTED = "tessera", "jax.hessian", "nested jax.grad"
 
@@ -25,8 +25,8 @@ AGREEMENT = 1e-3
 
 # (scalar field, points (n, d)) -> its Laplacian, (n,).
 Laplacian = Callable[[Callable[[jax.Array], jax.Array], jax.Array], jax.Array]
-# (parameters, points) -> what is timed.
-Candidate = Callable[[network.Params, jax.Array], Any]
+# (network, points) -> what is timed.
+Candidate = Callable[[MLP, jax.Array], Any]
 
 
 @dataclass(frozen=True)
@@ -55,28 +55,28 @@ def compare(size: Size) -> list[Row]:
     compare different things.
     """
     key = jax.random.key(0)
-    params = network.initial(key, (size.dimensions, *size.layers, 1), jnp.float32)
+    network = MLP(size.dimensions, size.layers, 1, key=key)
     points = jax.random.uniform(key, (size.points, size.dimensions), jnp.float32, -1, 1)
     label = f"d={size.dimensions}, {size.points} points"
     return [
-        _row(f"Laplacian, {label}", LAPLACIANS, params, points, size.rounds),
-        _row(f"training step, {label}", TRAINING_STEPS, params, points, size.rounds),
+        _row(f"Laplacian, {label}", LAPLACIANS, network, points, size.rounds),
+        _row(f"training step, {label}", TRAINING_STEPS, network, points, size.rounds),
     ]
 
 
 def _row(
     name: str,
     candidates: dict[str, Candidate],
-    params: network.Params,
+    network: MLP,
     points: jax.Array,
     rounds: int,
 ) -> Row:
     compiled = {key: jax.jit(candidate) for key, candidate in candidates.items()}
-    results = {key: run(params, points) for key, run in compiled.items()}
+    results = {key: run(network, points) for key, run in compiled.items()}
     for other in (HESSIAN, NESTED):
         _require_agreement(name, other, results[OURS], results[other])
     timings = interleave(
-        {key: partial(run, params, points) for key, run in compiled.items()}, rounds=rounds
+        {key: partial(run, network, points) for key, run in compiled.items()}, rounds=rounds
     )
     return Row(
         name,
@@ -85,20 +85,20 @@ def _row(
     )
 
 
-def _laplacian(way: Laplacian, params: network.Params, points: jax.Array) -> jax.Array:
-    return way(_scalar(params), points)
+def _laplacian(way: Laplacian, network: MLP, points: jax.Array) -> jax.Array:
+    return way(_scalar(network), points)
 
 
-def _loss(way: Laplacian, params: network.Params, points: jax.Array) -> jax.Array:
-    return jnp.mean(jnp.square(way(_scalar(params), points) - 1))
+def _loss(way: Laplacian, network: MLP, points: jax.Array) -> jax.Array:
+    return jnp.mean(jnp.square(way(_scalar(network), points) - 1))
 
 
-def _loss_by_tessera(params: network.Params, points: jax.Array) -> jax.Array:
-    return pde.mean_square(lambda part: _by_tessera(_scalar(params), part) - 1, points)
+def _loss_by_tessera(network: MLP, points: jax.Array) -> jax.Array:
+    return pde.mean_square(lambda part: _by_tessera(_scalar(network), part) - 1, points)
 
 
-def _scalar(params: network.Params) -> Callable[[jax.Array], jax.Array]:
-    return lambda point: network.evaluate(params, point)[0]
+def _scalar(network: MLP) -> Callable[[jax.Array], jax.Array]:
+    return lambda point: network(point)[0]
 
 
 def _by_tessera(u: Callable[[jax.Array], jax.Array], points: jax.Array) -> jax.Array:

@@ -1,53 +1,19 @@
 """`run`: the demo from start to exit code."""
 
-import importlib.util
-import tempfile
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
 from pathlib import Path
 
 from rich.console import Console
 from rich.markup import escape
-from rich.progress import Progress
 
 from tessera.core.errors import Code, CompileError, TesseraError
-from tessera.demo import figures, kovasznay, quick_example, report
+from tessera.demo import quick_example, report, training
 from tessera.demo.comparison import Row, Size, compare
 from tessera.demo.quick_example import Verdict
-from tessera.demo.training import Errors, Outcome, Plan, Point, exact_fields, failures, train
-
-
-@dataclass(frozen=True)
-class Settings:
-    """How much of everything a run does: training plan, number of seeds, sizes of the comparison."""
-
-    plan: Plan
-    seeds: int
-    sizes: tuple[Size, ...]
-
-
-FULL = Settings(
-    plan=Plan(
-        layers=(2, 20, 20, 20, 2),
-        interior=(20, 26),
-        side=40,
-        iterations=60,
-        loss=1e-6,
-        targets=Errors(u=1e-3, v=5e-3, p=3e-3, divergence=1e-12),
-    ),
-    seeds=3,
-    sizes=(Size(2, 4096, (128,) * 4, rounds=7), Size(3, 4096, (128,) * 6, rounds=5)),
-)
-QUICK = Settings(
-    plan=replace(
-        FULL.plan,
-        iterations=40,
-        loss=1e-4,
-        targets=Errors(u=1e-2, v=5e-2, p=3e-2, divergence=1e-12),
-    ),
-    seeds=1,
-    sizes=(Size(2, 2048, (128,) * 4, rounds=5),),
-)
+from tessera.demo.settings import FULL, QUICK, Settings
+from tessera.pinn.output import errors_table, misses, require_writable
+from tessera.pinn.plots.style import load
+from tessera.pinn.training import Result
 
 
 def run(quick: bool, seed: int, output: Path) -> int:
@@ -79,23 +45,22 @@ def _perform(
 ) -> list[str]:
     _require_seed(seed)
     # Before the training they would waste.
-    _require_matplotlib()
-    _require_writable(output)
+    load()
+    require_writable(output)
     quick_example.simulate_devices()
     verdict = _show_quick_example(console)
-    outcomes = _show_training(settings, seed, console)
+    results = _show_training(settings, seed, console)
     rows = _show_comparison(settings.sizes, console)
-    targets = settings.plan.targets
     problems = [verdict.problem] if verdict.problem else []
-    problems += [line for outcome in outcomes for line in failures(outcome, targets)]
-    written = figures.write(outcomes, exact_fields(), targets, output)
+    problems += [line for result in results for line in misses(result)]
+    written = training.draw(settings.problem, results, output)
     summary = output / "summary.json"
     report.write_summary(
         summary,
         quick=quick,
-        plan=settings.plan,
+        settings=settings,
         verdict=verdict,
-        outcomes=outcomes,
+        results=results,
         rows=rows,
         problems=problems,
     )
@@ -113,22 +78,6 @@ def _require_seed(seed: int) -> None:
         )
 
 
-def _require_matplotlib() -> None:
-    if importlib.util.find_spec("matplotlib") is None:
-        raise ImportError("the figures need matplotlib: pip install 'tessera[viz]'")
-
-
-def _require_writable(folder: Path) -> None:
-    """Makes the directory and writes a file there that is gone at once."""
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        tempfile.TemporaryFile(dir=folder).close()
-    except FileExistsError as error:
-        raise OSError(f"{folder} is a file, not a directory") from error
-    except OSError as error:
-        raise OSError(f"cannot write to {folder}: {error.strerror}") from error
-
-
 def _show_quick_example(console: Console) -> Verdict:
     _heading(console, "1  The README example on eight simulated devices")
     verdict = quick_example.check()
@@ -137,26 +86,14 @@ def _show_quick_example(console: Console) -> Verdict:
     return verdict
 
 
-def _show_training(settings: Settings, seed: int, console: Console) -> list[Outcome]:
-    _heading(console, f"2  Navier-Stokes: Kovasznay flow at Re = {kovasznay.REYNOLDS:.0f}")
+def _show_training(settings: Settings, seed: int, console: Console) -> list[Result]:
+    _heading(console, f"2  Navier-Stokes: {settings.problem.title}")
     console.print(
         "A network learns the flow from the equations and boundary values alone.", style="dim"
     )
-    with report.progress_bar(console) as bar:
-        outcomes = [_train_live(seed + i, settings.plan, bar) for i in range(settings.seeds)]
-    console.print(report.errors_table(outcomes, settings.plan.targets))
-    return outcomes
-
-
-def _train_live(seed: int, plan: Plan, bar: Progress) -> Outcome:
-    task = bar.add_task(f"seed {seed}", total=plan.iterations, state="compiling")
-
-    def show(point: Point) -> None:
-        bar.update(task, completed=point.iteration, state=report.state_of(point))
-
-    outcome = train(seed, plan, show)
-    bar.update(task, total=outcome.history[-1].iteration)
-    return outcome
+    results = training.train_all(settings, seed, console)
+    console.print(errors_table(results))
+    return results
 
 
 def _show_comparison(sizes: Sequence[Size], console: Console) -> list[Row]:

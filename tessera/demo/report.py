@@ -1,20 +1,19 @@
 """What the demo shows in the terminal and writes to summary.json."""
 
 import json
-import platform
 from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-import jax
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
-from tessera.demo import kovasznay
 from tessera.demo.comparison import HESSIAN, NESTED, OURS, Row
 from tessera.demo.quick_example import SIZE, Verdict
-from tessera.demo.training import Errors, Outcome, Plan, Point
+from tessera.demo.settings import REYNOLDS, Settings
+from tessera.pinn import output
+from tessera.pinn.training import Record, Result
 
 
 def sharding_table(verdict: Verdict) -> Table:
@@ -49,29 +48,10 @@ def progress_bar(console: Any) -> Progress:
     )
 
 
-def state_of(point: Point) -> str:
+def state_of(record: Record) -> str:
     """Returns the state of training as the progress bar shows it; the error is that of the velocity u."""
-    return f"loss {point.loss:.0e}  residual {point.residual:.0e}  error u {point.errors.u:.0e}"
-
-
-def errors_table(outcomes: Sequence[Outcome], targets: Errors) -> Table:
-    """Returns the errors of each seed and, in the last row, their targets."""
-    table = Table(
-        box=None, padding=(0, 1), header_style="dim", show_footer=True, footer_style="dim"
-    )
-    bounds = {name: f"< {bound:.0e}" for name, bound in vars(targets).items()}
-    table.add_column("L2 error", "target", no_wrap=True)
-    for name, heading in (("u", "u"), ("v", "v"), ("p", "p"), ("divergence", "max |div|")):
-        table.add_column(heading, bounds[name], justify="right")
-    table.add_column("steps", justify="right")
-    table.add_column("seconds", justify="right")
-    for outcome in outcomes:
-        cells = [
-            _judged(value, vars(targets)[name]) for name, value in vars(outcome.errors).items()
-        ]
-        last = outcome.history[-1]
-        table.add_row(f"seed {outcome.seed}", *cells, str(last.iteration), f"{outcome.seconds:.1f}")
-    return table
+    residual = record.residuals["momentum"]
+    return f"loss {record.loss:.0e}  residual {residual:.0e}  error u {record.errors['u']:.0e}"
 
 
 def comparison_table(rows: Sequence[Row]) -> Table:
@@ -96,9 +76,9 @@ def write_summary(
     path: Path,
     *,
     quick: bool,
-    plan: Plan,
+    settings: Settings,
     verdict: Verdict,
-    outcomes: Sequence[Outcome],
+    results: Sequence[Result],
     rows: Sequence[Row],
     problems: Sequence[str],
 ) -> None:
@@ -107,41 +87,19 @@ def write_summary(
         "passed": not problems,
         "problems": list(problems),
         "quick": quick,
-        "versions": {"python": platform.python_version(), "jax": jax.__version__},
+        "versions": output.versions(),
         "quick_example": {**asdict(verdict), "devices": len(verdict.rows)},
         "kovasznay": {
-            "reynolds": kovasznay.REYNOLDS,
-            "plan": asdict(plan),
-            "seeds": [_summary_of(outcome) for outcome in outcomes],
+            "reynolds": REYNOLDS,
+            "optimizer": asdict(settings.optimizer),
+            "targets": dict(settings.problem.targets),
+            "units": dict(results[0].units),
+            "seeds": [output.summary_of(result) for result in results],
         },
         "comparison": [asdict(row) for row in rows],
     }
     path.write_text(json.dumps(summary, indent=2) + "\n")
 
 
-def _summary_of(outcome: Outcome) -> dict[str, Any]:
-    return {
-        "seed": outcome.seed,
-        "errors": asdict(outcome.errors),
-        "seconds": outcome.seconds,
-        "history": [_point(point) for point in outcome.history],
-    }
-
-
-def _point(point: Point) -> dict[str, Any]:
-    return {
-        "iteration": point.iteration,
-        "loss": point.loss,
-        "residual": point.residual,
-        "errors": asdict(point.errors),
-        "seconds": point.seconds,
-    }
-
-
 def _range(rows: tuple[int, int]) -> str:
     return f"{rows[0]:>4}:{rows[1]:<4}"
-
-
-def _judged(value: float, bound: float) -> str:
-    colour = "green" if value < bound else "red"
-    return f"[{colour}]{value:.1e}[/]"

@@ -117,7 +117,9 @@ def material_derivative(u: Any, velocity: Any, axes: Any = None, time: str | Non
     flow = components("material_derivative", velocity)
     words = spatial("material_derivative", flow[0], axes)
     _require_as_many("material_derivative", flow, words)
-    total = derivative(u, time, "material_derivative") if time in u.names else None
+    total = None
+    if time is not None and time in u.names:
+        total = derivative(u, time, "material_derivative")
     for speed, word in zip(flow, words, strict=True):
         carried = speed * derivative(u, word, "material_derivative")
         total = carried if total is None else total + carried

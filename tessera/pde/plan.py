@@ -14,7 +14,7 @@ whole, D^a x, enters linearly, so sums of slots obey the same rules.
 """
 
 import math
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
@@ -78,7 +78,7 @@ def times(left: Symbol, right: Symbol) -> Symbol:
     >>> times(laplacian, laplacian)
     (((0, 4), 1), ((2, 2), 2), ((4, 0), 1))
     """
-    total: Counter[Orders] = Counter()
+    total: defaultdict[Orders, float] = defaultdict(int)
     for a, v in left:
         for b, w in right:
             total[tuple(i + j for i, j in zip(a, b, strict=True))] += v * w
@@ -121,7 +121,7 @@ def _below(orders: Orders) -> Iterator[Orders]:
 
 
 def _products(slot: Symbol, place: Mapping[Orders, int]) -> Iterator[Product]:
-    weights: Counter[tuple[int, int]] = Counter()
+    weights: defaultdict[tuple[int, int], float] = defaultdict(int)
     for orders, weight in slot:
         for part in _below(orders):
             rest = _minus(orders, part)
@@ -131,7 +131,7 @@ def _products(slot: Symbol, place: Mapping[Orders, int]) -> Iterator[Product]:
 
 
 def _chains(slot: Symbol, place: Mapping[Orders, int]) -> Iterator[Chain]:
-    weights: Counter[tuple[int, ...]] = Counter()
+    weights: defaultdict[tuple[int, ...], float] = defaultdict(int)
     for orders, weight in slot:
         for blocks in _partitions(orders, orders):
             if len(blocks) > 1:

@@ -88,9 +88,12 @@ def _sum_of(found: Series, result: Sequence[tuple[int, float]]) -> jax.Array:
     return jnp.zeros_like(found.value) if total is None else total
 
 
+def _sum(terms: Sequence[tuple[float, jax.Array]]) -> jax.Array:
+    return reduce(jnp.add, [x if weight == 1 else x * weight for weight, x in terms])
+
+
 def _weighted(terms: Sequence[tuple[float, jax.Array]]) -> jax.Array | None:
-    parts = [x if weight == 1 else x * weight for weight, x in terms]
-    return reduce(jnp.add, parts) if parts else None
+    return _sum(terms) if terms else None
 
 
 def _add(*parts: Any) -> Any:
@@ -216,8 +219,8 @@ def _elementwise_by(plan: Plan, x: Series, y: jax.Array, slopes: Sequence[Any]) 
         if slots not in products:
             first, rest = x.slots[slots[0]], slots[1:]
             others = product(rest) if rest else None
-            zero = first is None or (rest and others is None)
-            products[slots] = None if zero else first * others if rest else first
+            missing = first is None or (rest and others is None)
+            products[slots] = None if missing else first if others is None else first * others
         return products[slots]
 
     def slot(i: int) -> Any:
@@ -225,16 +228,11 @@ def _elementwise_by(plan: Plan, x: Series, y: jax.Array, slopes: Sequence[Any]) 
         if x.slots[i] is not None:
             by_order[1] = [(1, x.slots[i])]
         for chain in plan.chains[i]:
-            if slopes[len(chain.slots) - 1] is not None and product(chain.slots) is not None:
-                by_order.setdefault(len(chain.slots), []).append(
-                    (chain.weight, product(chain.slots))
-                )
-        terms = [
-            slopes[k - 1] * _weighted(parts)
-            for k, parts in sorted(by_order.items())
-            if slopes[k - 1] is not None
-        ]
-        return _add(*terms)
+            if product(chain.slots) is not None:
+                terms = by_order.setdefault(len(chain.slots), [])
+                terms.append((chain.weight, product(chain.slots)))
+        bent = {k: slopes[k - 1] for k in sorted(by_order)}
+        return _add(*(f * _sum(by_order[k]) for k, f in bent.items() if f is not None))
 
     return Series(y, tuple(slot(i) for i in range(len(plan.symbols))))
 
@@ -249,7 +247,7 @@ def _derivatives(run: Apply, x: jax.Array, plan: Plan) -> tuple[jax.Array, list[
     def slope(f: Callable[[jax.Array], jax.Array]) -> Callable[[jax.Array], jax.Array]:
         return lambda x: jax.jvp(f, (x,), (ones,))[1]
 
-    functions = [lambda x: run(x)[0]]
+    functions: list[Callable[[jax.Array], jax.Array]] = [lambda x: run(x)[0]]
     for _ in range(plan.order):
         functions.append(slope(functions[-1]))
     y, *slopes = [f(x) for f in functions]

@@ -1,8 +1,8 @@
 """What is to be solved: points, residuals at them, a network, and what the solution is judged by.
 
-    Sampler    draws the points of one part of the domain, and arrays that go with them
-    Term       a residual at the points of a sampler, with its weight and its unit
-    Problem    samplers, terms, the network to begin with, the truth
+Sampler    draws the points of one part of the domain, and arrays that go with them
+Term       a residual at the points of a sampler, with its weight and its unit
+Problem    samplers, terms, the network to begin with, the truth
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -63,7 +63,8 @@ class Problem:
     numbers for each coordinate, without the points where `inside` is False. Errors are relative L2 distances
     to the truth; fields named in `up_to_a_constant` are compared after removing their means. `judge(model)`,
     where given, returns further errors by name. `targets` are upper bounds of errors that `optimizer`, a
-    sequence of optimizers to run in turn, is known to reach.
+    sequence of optimizers to run in turn, is known to reach, with new points as `resample` (a `Resample`)
+    says.
     """
 
     name: str
@@ -75,6 +76,7 @@ class Problem:
     fields: Callable[[Model, pde.Field], Mapping[str, Any]]
     grid: tuple[np.ndarray, ...]
     optimizer: Sequence[Any]
+    resample: Any = None
     truth: Callable[[np.ndarray], Mapping[str, np.ndarray]] | None = None
     inside: Callable[[np.ndarray], np.ndarray] | None = None
     judge: Callable[[Model], Mapping[str, float]] | None = None
