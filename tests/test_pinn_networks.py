@@ -69,6 +69,7 @@ def test_an_mlp_is_affine_maps_with_an_activation_between_them():
     )
 
 
+@pytest.mark.slow
 def test_a_modified_mlp_mixes_two_encodings():
     network = NETWORKS["modified"]()
     x = in_unit_box(POINTS)

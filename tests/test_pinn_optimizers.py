@@ -61,7 +61,11 @@ LEAST_SQUARES = [
 ]
 
 
-@pytest.mark.parametrize("optimizer", [*LEAST_SQUARES, LBFGS(100)], ids=lambda o: type(o).__name__)
+@pytest.mark.parametrize(
+    "optimizer",
+    [*LEAST_SQUARES[:2], LBFGS(100), pytest.param(LEAST_SQUARES[2], marks=pytest.mark.slow)],
+    ids=lambda o: type(o).__name__,
+)
 def test_the_parameters_of_a_fit_are_those_scipy_finds(optimizer):
     def misfit(x: np.ndarray) -> np.ndarray:
         return x[0] * np.exp(-x[1] * TIMES) + x[2] - MEASURED
@@ -108,6 +112,7 @@ def test_a_curved_valley_is_followed_to_its_end(optimizer):
     np.testing.assert_allclose(found, [1.0, 1.0], rtol=1e-6)
 
 
+@pytest.mark.slow
 def test_a_step_of_conjugate_gradients_and_one_of_the_kernel_are_the_dense_one():
     problem = fitting()
     objective, model, batch = prepared(problem)
@@ -156,11 +161,11 @@ def test_the_direction_of_lbfgs_is_that_of_optax():
 
 
 RULES = [
-    Adam(800, 0.1),
     SOAP(800, 0.1),
     *(
         pytest.param(rule, marks=pytest.mark.slow)
         for rule in (
+            Adam(800, 0.1),
             AdamW(800, 0.1, weight_decay=0.0),
             FirstOrder(800, lambda: optax.adam(0.1)),
             Adam(800, optax.cosine_decay_schedule(0.1, 800)),
@@ -212,6 +217,7 @@ def test_a_point_without_weight_has_no_say_wherever_a_minibatch_puts_it():
     np.testing.assert_allclose(model, solution, rtol=1e-3)
 
 
+@pytest.mark.slow
 def test_soap_is_the_algorithm_of_the_paper_restated_in_numpy():
     """Algorithms 3 and 4 of arXiv 2409.11321, line by line, for one matrix and one vector."""
     rng = np.random.default_rng(0)

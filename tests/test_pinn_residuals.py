@@ -8,7 +8,17 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 from jax.flatten_util import ravel_pytree
-from pinn_cases import Points, Uniform, begins, decays, linear, prepared, problem_of, small_network
+from pinn_cases import (
+    Points,
+    Uniform,
+    begins,
+    decay,
+    decays,
+    linear,
+    prepared,
+    problem_of,
+    small_network,
+)
 
 from tessera import op
 from tessera.core.errors import Code, CompileError
@@ -26,7 +36,7 @@ CLOSE: Any = {"rtol": 1e-10, "atol": 1e-12}
 def two_equations(model: Any, at: Any) -> Any:
     """A Field, an array and a column of them, from two coordinates."""
     u = model(at)[..., 0]
-    return [op.grad(u, "x"), (u * op.grad(u, "y")).array, model(at)[..., 1:] + 1.0]
+    return [op.grad(u, "x"), (u * at["y"]).array, model(at)[..., 1:] + 1.0]
 
 
 def on_wall(model: Any, at: Any, wall: Any) -> Any:
@@ -62,17 +72,24 @@ def flat_vector(objective: Objective, model: Any, batch: Batch) -> tuple[jax.Arr
 
 
 @pytest.fixture(scope="module")
-def case() -> Any:
+def evaluated() -> Any:
     with jax.enable_x64(True):
         objective, model, batch = prepared(flow())
         by_point = jnp.linspace(0.0, 2.0, 11)
         batch = Batch(batch.samples, (batch.weights[0], batch.weights[1], by_point))
+        return objective, model, batch, residuals.vector(objective, model, batch)
+
+
+@pytest.fixture(scope="module")
+def case(evaluated) -> Any:
+    objective, model, batch, vector = evaluated
+    with jax.enable_x64(True):
         flat, function = flat_vector(objective, model, batch)
-        return objective, model, batch, function(flat), jax.jit(jax.jacfwd(function))(flat)
+        return objective, model, batch, vector, jax.jit(jax.jacfwd(function))(flat)
 
 
-def test_the_loss_is_the_weighted_sum_of_mean_squares(case):
-    objective, model, batch, vector, _ = case
+def test_the_loss_is_the_weighted_sum_of_mean_squares(evaluated):
+    objective, model, batch, vector = evaluated
     flow, walls, level = (np.asarray(v) for v in residuals.values(objective, model, batch.samples))
     assert flow.shape == (11, 4)
     expected = (
@@ -83,9 +100,6 @@ def test_the_loss_is_the_weighted_sum_of_mean_squares(case):
     loss, means = residuals.mean_squares(objective, model, batch)
     np.testing.assert_allclose(np.sum(np.asarray(vector) ** 2), expected, **CLOSE)
     np.testing.assert_allclose(loss, expected, **CLOSE)
-    np.testing.assert_allclose(
-        residuals.loss_and_gradient(objective, model, batch)[0], expected, **CLOSE
-    )
     np.testing.assert_allclose(
         means, [np.mean(np.sum(x**2, 1)) for x in (flow, walls, level)], **CLOSE
     )
@@ -99,10 +113,8 @@ def test_the_jacobian_is_that_of_forward_mode(case):
     np.testing.assert_allclose(found, expected, **CLOSE)
 
 
-PRODUCTS = ["against", *(pytest.param(x, marks=pytest.mark.slow) for x in ("along", "normal"))]
-
-
-@pytest.mark.parametrize("name", PRODUCTS)
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["along", "against", "normal"])
 def test_products_are_those_with_the_jacobian_of_forward_mode(case, name):
     objective, model, batch, _, expected = case
     direction = jnp.cos(jnp.arange(expected.shape[1], dtype=float))
@@ -116,16 +128,42 @@ def test_products_are_those_with_the_jacobian_of_forward_mode(case, name):
     np.testing.assert_allclose(product(objective, model, batch, given), wanted, **CLOSE)
 
 
+def test_the_jacobian_of_linear_residuals_is_their_rows():
+    rng = np.random.default_rng(3)
+    rows, values = rng.normal(size=(5, 3)), rng.normal(size=5)
+    # Chunks of two points: the last is filled.
+    objective, model, batch = prepared(linear(rows, values, weight=2.0), chunk_size=2)
+    expected, right = np.sqrt(2 / 5) * rows, -np.sqrt(2 / 5) * values
+    vector, found = jacobians.jacobian(objective, model, batch)
+    np.testing.assert_allclose(vector, right, **CLOSE)
+    np.testing.assert_allclose(found, expected, **CLOSE)
+    system = jacobians.normal_equations(objective, model, batch)
+    np.testing.assert_allclose(np.tril(system.matrix), np.tril(expected.T @ expected), **CLOSE)
+    pulled = jacobians.against(objective, model, batch, vector)
+    loss, gradient = residuals.loss_and_gradient(objective, model, batch)
+    np.testing.assert_allclose(loss, right @ right, **CLOSE)
+    for found in (system.gradient, pulled, gradient / 2):
+        np.testing.assert_allclose(found, expected.T @ right, **CLOSE)
+
+
+def test_residuals_against_the_jacobian_are_the_right_side_of_the_normal_equations():
+    objective, model, batch = prepared(decay())
+    vector, _, gradient = jacobians.normal_equations(objective, model, batch)
+    found = jacobians.against(objective, model, batch, vector)
+    np.testing.assert_allclose(found, gradient, **CLOSE)
+
+
+@pytest.mark.slow
 def test_the_gradient_is_twice_the_residuals_times_the_jacobian(case):
     objective, model, batch, vector, expected = case
-    gradient = ravel_pytree(residuals.loss_and_gradient(objective, model, batch)[1])[0]
+    loss, tree = residuals.loss_and_gradient(objective, model, batch)
+    gradient = ravel_pytree(tree)[0]
+    np.testing.assert_allclose(loss, jnp.vdot(vector, vector), **CLOSE)
     np.testing.assert_allclose(gradient, 2 * expected.T @ vector, **CLOSE)
 
 
-@pytest.mark.parametrize(
-    ("points", "rows"),
-    [(4, 3), *(pytest.param(*sizes, marks=pytest.mark.slow) for sizes in ((256, 64), (1, 1)))],
-)
+@pytest.mark.slow
+@pytest.mark.parametrize(("points", "rows"), [(4, 3), (256, 64), (1, 1)])
 def test_the_normal_equations_do_not_depend_on_the_chunks(case, monkeypatch, points, rows):
     objective, model, batch, vector, jacobian = case
     monkeypatch.setattr(jacobians, "POINTS_PER_PRODUCT", points)

@@ -92,26 +92,25 @@ def test_self_adaptive_weights_climb_the_gradient_of_the_loss():
     np.testing.assert_allclose(found[0], np.full(8, WEIGHTS["big"]))
 
 
-CAUSAL = jax.jit(causal_weights, static_argnames="chunks")
-
-
 def test_causal_weights_fall_with_the_residual_before():
     times = np.array([0.0, 0.3, 0.6, 0.9, 1.2, 1.5])
     squares = np.array([1.0, 3.0, 0.5, 0.7, 2.0, 4.0])
     # Three parts of half a unit: (0, .3), (.6, .9), (1.2, 1.5).
     means = [2.0, 0.6, 3.0]
     expected = np.repeat(np.exp(-0.4 * np.array([0.0, means[0], means[0] + means[1]])), 2)
-    found = CAUSAL(jnp.asarray(times), jnp.asarray(squares), 0.4, chunks=3)
+    found = causal_weights(jnp.asarray(times), jnp.asarray(squares), 0.4, chunks=3)
     np.testing.assert_allclose(found, expected, rtol=1e-12)
     shuffled = RNG.permutation(6)
-    again = CAUSAL(jnp.asarray(times[shuffled]), jnp.asarray(squares[shuffled]), 0.4, chunks=3)
+    again = causal_weights(
+        jnp.asarray(times[shuffled]), jnp.asarray(squares[shuffled]), 0.4, chunks=3
+    )
     np.testing.assert_allclose(again, expected[shuffled], rtol=1e-12)
 
 
 def test_parts_of_the_time_without_points_count_nothing():
-    found = CAUSAL(jnp.array([0.0, 1.0]), jnp.array([2.0, 5.0]), 1.0, chunks=100)
+    found = causal_weights(jnp.array([0.0, 1.0]), jnp.array([2.0, 5.0]), 1.0, chunks=100)
     np.testing.assert_allclose(found, [1.0, np.exp(-2.0)], rtol=1e-12)
-    alike = CAUSAL(jnp.full(3, 0.5), jnp.ones(3), 1.0, chunks=4)
+    alike = causal_weights(jnp.full(3, 0.5), jnp.ones(3), 1.0, chunks=4)
     np.testing.assert_allclose(alike, np.ones(3))
 
 
@@ -241,6 +240,7 @@ def test_a_term_that_nothing_acts_on_keeps_its_weight():
         assert np.isfinite(tied)
 
 
+@pytest.mark.slow
 def test_weights_of_points_are_taken_again_for_new_points():
     result = train(
         decay(),

@@ -32,7 +32,7 @@ Every problem of `tessera.pinn`, trained by its own recipe: `tessera train pinn 
   training never sees; of the cavity also the largest distance to the tables of Ghia, Ghia and Shin.
 - Medians over three seeds, float64; seconds are of the wall clock, compilation included.
 - Beside them two published formulations, written in plain JAX from the papers (`benchmarks/pinn/peers.py`),
-  trained in float32 for the same time, one seed.
+  trained in float32 for as long, but at least a minute, one seed.
 
 Made by `python benchmarks/pinn/run.py` and `python benchmarks/pinn/gallery.py` on: {"; ".join(environments)}.
 """

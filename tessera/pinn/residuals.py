@@ -286,13 +286,6 @@ def loss_and_gradient(objective: Objective, model: Model, batch: Batch) -> tuple
     return jax.value_and_grad(lambda p: loss(objective, parameters.join(p, rest), batch))(params)
 
 
-def jacobian(objective: Objective, model: Model, batch: Batch) -> tuple[jax.Array, jax.Array]:
-    """Returns what `jacobians.jacobian` does."""
-    from tessera.pinn import jacobians  # noqa: PLC0415 - it imports this module
-
-    return jacobians.jacobian(objective, model, batch)
-
-
 def _require_terms(problem: Problem) -> None:
     names = [term.name for term in problem.terms]
     if not names:

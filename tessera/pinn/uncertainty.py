@@ -23,7 +23,7 @@ from jax.flatten_util import ravel_pytree
 
 from tessera.core.errors import Code, CompileError
 from tessera.core.operands import as_number
-from tessera.pinn import parameters, residuals
+from tessera.pinn import jacobians, parameters, residuals
 from tessera.pinn.problem import Model, Problem, Sample
 from tessera.pinn.residuals import Batch, Objective
 from tessera.pinn.training import draw
@@ -93,7 +93,7 @@ def confidence(
             jax.tree.map(lambda x: jnp.asarray(x, dtype), dict(points)), objective.weights(dtype)
         )
         value, slope = _value_and_slope(quantity, model)
-        _, jacobian = residuals.jacobian(objective, model, batch)
+        _, jacobian = jacobians.jacobian(objective, model, batch)
         found = residuals.values(objective, model, batch.samples)[place]
         if noise is None:
             noise = float(jnp.sqrt(jnp.mean(found * found)))

@@ -12,6 +12,7 @@ constants to every derivative, and are taken anew `every` so many iterations.
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, NamedTuple, Protocol
 
 import jax
@@ -224,6 +225,7 @@ class Causal:
         return tuple(weights), CausalState(stage, jnp.stack(smallest).min())
 
 
+@partial(jax.jit, static_argnames="chunks")
 def causal_weights(
     times: jax.Array, squares: jax.Array, tolerance: Any, *, chunks: int
 ) -> jax.Array:
