@@ -30,7 +30,7 @@ from tessera.pinn.optimizers import LBFGS, Adam, GaussNewton, LevenbergMarquardt
 from tessera.pinn.optimizers.protocol import Info
 from tessera.pinn.placement import place_batch, replicate
 from tessera.pinn.problem import Term
-from tessera.pinn.resampling import Resample
+from tessera.pinn.resampling import Resample, draw
 from tessera.pinn.residuals import Batch, Objective
 from tessera.pinn.sampling import Interior
 from tessera.pinn.training import Record, train
@@ -210,6 +210,27 @@ def test_points_stay_unless_they_are_resampled():
     assert all((x == stayed[0]).all() for x in stayed)
     changes = [bool((a != b).any()) for a, b in zip(drawn, drawn[1:], strict=False)]
     assert changes == [False, True, False, True, False]
+
+
+def test_points_are_resampled_as_the_problem_says_with_its_own_optimizer_alone():
+    class Still:
+        iterations, every = 2, 2
+
+        def init(self, *_: Any) -> tuple[()]:
+            return ()
+
+        def refresh(self, state: Any) -> Any:
+            return state
+
+        def step(self, objective: Any, model: Any, batch: Any, state: Any) -> Any:
+            return model, state, Info(0.0)
+
+    problem = replace(decay(), resample=Resample(1), optimizer=(Still(),))
+    with jax.enable_x64(True):
+        first = draw(problem, np.random.default_rng(0), "float64")["interior"].points
+    for options, stays in (({}, False), ({"resample": 0}, True), ({"optimizer": Still()}, True)):
+        last = train(problem, progress=False, **options).samples["interior"].points
+        assert np.array_equal(first, last) == stays
 
 
 def test_adaptive_points_gather_where_the_residual_is_large():
