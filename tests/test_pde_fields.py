@@ -9,7 +9,7 @@ from jax.sharding import PartitionSpec as P
 
 from tessera import op, pde
 from tessera.core.errors import Code, CompileError
-from tessera.pde.field import jointly
+from tessera.pde.sources import jointly
 
 pytestmark = [pytest.mark.newest, pytest.mark.usefixtures("x64", "compiled_quickly")]
 

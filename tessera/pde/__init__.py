@@ -13,7 +13,7 @@ a Field, a function together with points whose coordinates have names, and retur
 Each derivative is found by the cheapest exact scheme for the network, the order and the dimension: forward
 Laplacian, Taylor mode with sums carried as one, nested or reverse mode (schemes.py).
 
-Reading order: operators, field, evaluate, schemes, plan, series, forward_laplacian, rules, mean_square.
+Reading order: operators, field, sources, evaluate, schemes, plan, series, forward_laplacian, mean_square.
 """
 
 from tessera.pde.coordinates import coordinates, coords

@@ -12,7 +12,8 @@ import jax.numpy as jnp
 from tessera.core.errors import Code, CompileError
 from tessera.core.operands import promote_floats
 from tessera.pde.checks import require_points, to_array
-from tessera.pde.field import Field, Points, invalid, join, of_function
+from tessera.pde.field import Field, invalid, join, of_function
+from tessera.pde.sources import Points
 
 
 def coords(points: Any = None, names: Sequence[str] | None = None) -> Field:

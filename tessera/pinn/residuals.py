@@ -22,8 +22,9 @@ import jax.numpy as jnp
 from tessera.core.errors import Code, CompileError
 from tessera.pde.chunks import join, split
 from tessera.pde.coordinates import coords
-from tessera.pde.field import Field, jointly
+from tessera.pde.field import Field
 from tessera.pde.mean_square import mean_square
+from tessera.pde.sources import jointly
 from tessera.pinn import parameters
 from tessera.pinn.problem import Model, Problem, Sample, Term
 
