@@ -11,7 +11,7 @@ from tessera.pinn.reference import exact
 pytestmark = pytest.mark.newest
 
 NU = 0.01
-psi_net = op.mlp(3, [16, 16], 1, "tanh", key=0)
+psi_net = op.mlp(3, [8], 1, "tanh", key=0)
 
 
 @graph.module("PINN_NavierStokes")
@@ -40,7 +40,7 @@ def step(batch):
 
 def batch():
     generator = np.random.default_rng(0)
-    inside, edge = generator.uniform(0, 1, (2, 64, 3)).astype(np.float32)
+    inside, edge = generator.uniform(0, 1, (2, 16, 3)).astype(np.float32)
     found = exact.taylor_green(NU)(edge)
     flow = np.stack([found["u"], found["v"]], axis=1).astype(np.float32)
     return jnp.asarray(inside), jnp.asarray(edge), jnp.asarray(flow)

@@ -27,7 +27,7 @@ import peers
 from tessera.pinn import plots
 from tessera.pinn.evaluation import grid_points, relative
 from tessera.pinn.problem import Problem
-from tessera.pinn.problems import problem
+from tessera.pinn.problems import problem, viscosity
 from tessera.pinn.training import Result, train
 
 FOLDER = Path(__file__).resolve().parents[1] / "results" / "pinn"
@@ -85,9 +85,18 @@ def run(words: str, seeds: int, *, with_peers: bool) -> None:
         for style in (peers.DEEPXDE, peers.JAXPI):
             seconds = max(found["median"]["seconds"], LEAST_SECONDS)
             found["peers"][style] = peer(made, known[name], style, seconds)
+    if name == "viscosity":
+        found["intervals"] = [interval(made, result) for result in results]
     (FOLDER / f"{stem}.json").write_text(json.dumps(found, indent=1) + "\n")
     draw(made, results, FOLDER / stem)
     print(stem, json.dumps({"median": found["median"], "peers": found["peers"]}), flush=True)
+
+
+def interval(made: Problem, result: Result) -> dict[str, float]:
+    """Returns the viscosity that was found and its interval, over the true one."""
+    known = viscosity.estimate(made, result.model, samples=result.samples)
+    true = viscosity.reference.VISCOSITY
+    return {word: vars(known)[word] / true for word in ("value", "lower", "upper")}
 
 
 def peer(made: Problem, equation: peers.Equation, style: str, seconds: float) -> dict[str, Any]:
