@@ -151,16 +151,15 @@ def draw(made: Problem, results: list[Result], stem: Path) -> None:
 
 def environment() -> str:
     """Returns what times depend on."""
-    cores = len(os.sched_getaffinity(0))
+    count = len(os.sched_getaffinity(0))
+    cores = f"{count} core" if count == 1 else f"{count} cores"
     model = next(
         line.split(":", 1)[1].strip()
         for line in Path("/proc/cpuinfo").read_text().splitlines()
         if line.startswith("model name")
     )
     date = time.strftime("%Y-%m-%d")
-    return (
-        f"{date}, Python {platform.python_version()}, JAX {jax.__version__}, {model}, {cores} cores"
-    )
+    return f"{date}, Python {platform.python_version()}, JAX {jax.__version__}, {model}, {cores}"
 
 
 if __name__ == "__main__":
