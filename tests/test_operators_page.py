@@ -31,6 +31,7 @@ def anchors() -> list[str]:
     return [re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings]
 
 
+@pytest.mark.newest
 def test_the_page_is_what_the_code_says():
     script = ROOT / "scripts" / "write_operators.py"
     environment = {**os.environ, "JAX_PLATFORMS": "cpu"}

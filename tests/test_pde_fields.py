@@ -119,6 +119,15 @@ def test_derivatives_of_one_network_are_found_in_one_pass():
         np.testing.assert_allclose(together[k], [float(r[k][0]) for r in one], rtol=1e-9)
 
 
+def test_a_network_that_is_called_twice_is_found_once():
+    def residual(points):
+        at = pde.coords(points, names=("x", "y", "t"))
+        u, p = at.apply(network)[..., 0], at.apply(network)[..., 1]
+        return pde.values([pde.partial(u, "x", "x"), pde.partial(p, "y")])
+
+    assert len(pde.explain(residual)(jnp.asarray(POINTS)).choices) == 1
+
+
 def test_a_body_may_make_its_fields_anew():
     def body(points):
         u = pde.coords(points, names=("x", "y", "t")).apply(network)

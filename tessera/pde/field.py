@@ -48,6 +48,9 @@ class Field:
     def __init__(self, terms: tuple[tuple[Any, Term], ...], offset: Any = 0):
         self.terms = terms
         self.offset = offset
+        # By the identity of a function, which is kept with what came of it: a network that is called twice
+        # is one source, whose components are found together.
+        self._applied: dict[int, tuple[Any, Field]] = {}
 
     @property
     def points(self) -> Points:
@@ -113,7 +116,10 @@ class Field:
         >>> xy.apply(lambda p: p[..., 0] * p[..., 1]).shape
         (4,)
         """
-        return of_function(lambda points: function(self.at(points)), self.points)
+        if id(function) not in self._applied:
+            made = of_function(lambda points: function(self.at(points)), self.points)
+            self._applied[id(function)] = function, made
+        return self._applied[id(function)][1]
 
     def concat(self, *others: "Field") -> "Field":
         """Returns the Field of this one's components followed by those of others at the same points.

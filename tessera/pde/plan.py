@@ -18,7 +18,6 @@ from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
-from typing import Any
 
 Orders = tuple[int, ...]
 # Sorted pairs of orders and weight.
@@ -181,12 +180,14 @@ def _result(
 def describe(of: Symbol, names: Sequence[str]) -> str:
     """Returns a symbol as people write it.
 
-    >>> describe(symbol({(2, 1): 1, (0, 3): 2}), ("x", "y"))
-    'yyy*2 + xxy'
+    >>> describe(symbol({(2, 1): 1, (0, 3): -2}), ("x", "y"))
+    '-2 yyy + xxy'
     """
-
-    def word(orders: Orders, weight: Any) -> str:
-        text = "".join(name * n for name, n in zip(names, orders, strict=True)) or "value"
-        return text if weight == 1 else f"{text}*{weight:g}"
-
-    return " + ".join(word(orders, weight) for orders, weight in of)
+    total = ""
+    for orders, weight in of:
+        word = "".join(name * n for name, n in zip(names, orders, strict=True)) or "value"
+        sign = "-" if weight < 0 else "+"
+        size = "" if abs(weight) == 1 else f"{abs(weight):g} "
+        first = "-" if weight < 0 else ""
+        total += f" {sign} {size}{word}" if total else f"{first}{size}{word}"
+    return total
