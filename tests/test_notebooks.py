@@ -77,7 +77,7 @@ def test_a_notebook_is_committed_as_it_ran(path):
     assert [cell.execution_count for cell in cells] == list(range(1, len(cells) + 1))
     outputs = outputs_of(notebook)
     assert not [out for out in outputs if out.output_type == "error"]
-    assert any("image/svg+xml" in out.get("data", {}) for out in outputs)
+    assert any({"image/svg+xml", "image/png"} & set(out.get("data", {})) for out in outputs)
 
 
 def outputs_of(notebook):
