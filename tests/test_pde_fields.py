@@ -162,35 +162,28 @@ def test_a_sum_with_numbers_is_carried_as_one():
 
 
 def test_derivatives_of_products_follow_the_product_rule_to_any_order():
-    u = space().apply(lambda p: network(p)[..., 0])
-    v = space_of(u).apply(lambda p: jnp.sin(p[..., 1] * p[..., 2]))
-    both = space_of(u).apply(lambda p: network(p)[..., 0] * jnp.sin(p[..., 1] * p[..., 2]))
+    at = space()
+    u = at.apply(lambda p: network(p)[..., 0])
+    v = at.apply(lambda p: jnp.sin(p[..., 1] * p[..., 2]))
+    both = at.apply(lambda p: network(p)[..., 0] * jnp.sin(p[..., 1] * p[..., 2]))
     for words in ("x", "yyz"):
         found, expected = pde.partial(u * v, *words), pde.partial(both, *words)
         np.testing.assert_allclose(found.array, expected.array, rtol=1e-9, atol=1e-9)
     np.testing.assert_allclose(
         pde.laplacian(u * v * u).array,
         pde.laplacian(
-            space_of(u).apply(lambda p: network(p)[..., 0] ** 2 * jnp.sin(p[..., 1] * p[..., 2]))
+            at.apply(lambda p: network(p)[..., 0] ** 2 * jnp.sin(p[..., 1] * p[..., 2]))
         ).array,
         rtol=1e-9,
         atol=1e-9,
     )
 
 
-def space_of(u):
-    """The coordinates at the points of a Field."""
-    from tessera.pde.coordinates import _of_points  # noqa: PLC0415
-
-    return _of_points(u.points)
-
-
 def test_functions_of_fields_are_differentiated_through():
-    u = space().apply(lambda p: network(p)[..., 0])
+    at = space()
+    u = at.apply(lambda p: network(p)[..., 0])
     found = pde.partial((u**2 + 1) / (u**2 + 2), "x", "y")
-    whole = space_of(u).apply(
-        lambda p: (network(p)[..., 0] ** 2 + 1) / (network(p)[..., 0] ** 2 + 2)
-    )
+    whole = at.apply(lambda p: (network(p)[..., 0] ** 2 + 1) / (network(p)[..., 0] ** 2 + 2))
     np.testing.assert_allclose(found.array, pde.partial(whole, "x", "y").array, rtol=1e-9)
 
 

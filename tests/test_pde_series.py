@@ -188,6 +188,41 @@ def test_the_scheme_follows_the_request():
     assert scheme(lambda u: pde.partial(u, 0, 0, 1), 2) == "Taylor mode"
 
 
+def test_reverse_mode_is_charged_for_every_output():
+    def scheme(outputs, d=8):
+        weight = jnp.ones((d, 32)), jnp.ones((32, outputs))
+        at = pde.coords(jnp.ones((4, d)), names=tuple("abcdefgh"))
+        u = at.apply(lambda x: jnp.tanh(x @ weight[0]) @ weight[1])
+        slopes = [pde.partial(u, name) for name in at.names]
+        (choice,) = pde.explain(lambda: pde.values(slopes))().choices
+        return choice.scheme.name
+
+    assert scheme(1) == "reverse mode"
+    assert scheme(8) == "Taylor mode"
+
+
+def test_a_loop_that_reverse_mode_refuses_is_differentiated_forward():
+    def u(x):
+        return jnp.sum(jax.lax.while_loop(lambda z: jnp.sum(z) > 1, lambda z: z**2 / 2, x))
+
+    x = jnp.full((2, 6), 0.8)
+    np.testing.assert_allclose(pde.grad(u)(x), jax.vmap(jax.jacfwd(u))(x), rtol=1e-12)
+
+
+def test_an_error_in_a_rule_of_the_network_is_not_hidden_by_another_scheme():
+    @jax.custom_jvp
+    def broken(x):
+        return x * 1.0
+
+    @broken.defjvp
+    def _(primals, tangents):
+        raise TypeError("this rule is broken")
+
+    for operator in (pde.laplacian, pde.grad, pde.biharmonic):
+        with pytest.raises(TypeError, match="this rule is broken"):
+            operator(lambda x: jnp.sum(broken(x)))(jnp.ones((2, 3)))
+
+
 def test_an_explanation_names_coordinates_and_what_is_found_together():
     net = op.mlp(3, [8], 2, "tanh", key=0)
 

@@ -32,9 +32,9 @@ Every problem of `tessera.pinn`, trained by its own recipe: `tessera train pinn 
   training never sees; of the cavity also the largest distance to the tables of Ghia, Ghia and Shin.
 - Medians over three seeds, float64; seconds are of the wall clock, compilation included.
 - Beside them two published formulations, written in plain JAX from the papers (`benchmarks/pinn/peers.py`),
-  trained in float32 for as long, but at least a minute, one seed. They are made for hours on a GPU: what
-  their authors publish is 5.4e-5 for Allen-Cahn (jaxpi), and 5 to 18 % for the Taylor-Green velocities
-  after 10 000 steps of Adam (DeepXDE).
+  trained in float32 for as long, but at least a minute, one seed. They are made for hours on a GPU:
+  published are 5.4e-5 for Allen-Cahn (by jaxpi's authors), and 5 to 18 % for Taylor-Green velocities after
+  10 000 steps of Adam (with DeepXDE, at Re = 100).
 
 Made by `python benchmarks/pinn/run.py` and `python benchmarks/pinn/gallery.py` on: {"; ".join(environments)}.
 """

@@ -4,9 +4,7 @@ import json
 from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
 
-from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
 from tessera.demo.comparison import HESSIAN, NESTED, OURS, Row
@@ -34,18 +32,6 @@ def verdict_line(verdict: Verdict) -> str:
     if verdict.problem:
         return f"[red]✗[/] {verdict.problem}"
     return f"[green]✓[/] Y is within {verdict.difference:.0e} of plain jax.numpy and sharded like X"
-
-
-def progress_bar(console: Any) -> Progress:
-    """Returns the live display of training: one line of less than 80 columns for each seed."""
-    return Progress(
-        TextColumn("{task.description}"),
-        BarColumn(bar_width=12),
-        TextColumn("{task.completed:>2.0f}/{task.total:.0f}"),
-        TextColumn("{task.fields[state]}"),
-        TimeElapsedColumn(),
-        console=console,
-    )
 
 
 def state_of(record: Record) -> str:

@@ -10,12 +10,13 @@ from tessera.demo import report
 from tessera.demo.settings import Settings
 from tessera.pinn import plots
 from tessera.pinn.problem import Problem
+from tessera.pinn.progress import progress_bar
 from tessera.pinn.training import Record, Result, train
 
 
 def train_all(settings: Settings, seed: int, console: Console) -> list[Result]:
     """Returns a result for each seed from the one given on, showing how they come about."""
-    with report.progress_bar(console) as bar:
+    with progress_bar(console) as bar:
         return [_train_live(settings, seed + i, bar) for i in range(settings.seeds)]
 
 

@@ -55,14 +55,20 @@ def forward_derivatives(op: str) -> Iterator[None]:
     try:
         yield
     except (TypeError, NotImplementedError) as error:
-        # JAX says so with the first name, under two derivatives with the second.
-        if not any(name in str(error) for name in ("custom_vjp", "custom_lin")):
+        if not lacks_derivative(error):
             raise
         raise CompileError(
             Code.E_GRAPH_INVALID,
             f"{op}: u calls a jax.custom_vjp function, which has no forward derivative.",
             hints="write it with jax.custom_jvp, or use the tessera.ops function of that name",
         ) from error
+
+
+def lacks_derivative(error: Exception) -> bool:
+    """Returns whether JAX says with an error that a function has no derivative in forward or reverse mode."""
+    # Of functions with a reverse rule alone, under two derivatives with the second name; of open-ended loops.
+    reasons = ("custom_vjp", "custom_lin", "Reverse-mode differentiation does not work")
+    return any(reason in str(error) for reason in reasons)
 
 
 def to_array(op: str, name: str, values: Any) -> jax.Array:

@@ -7,7 +7,7 @@ import jax
 import jax.numpy as jnp
 
 from tessera.core.compat import ClosedJaxpr
-from tessera.pde.checks import forward_derivatives
+from tessera.pde.checks import forward_derivatives, lacks_derivative
 from tessera.pde.chunks import LAYER_BYTES, choose_chunk, map_points, widest_layer
 from tessera.pde.plan import Symbol
 from tessera.pde.schemes import Request, announce, candidates
@@ -28,7 +28,8 @@ def derivatives(
     """
     *lead, d = points.shape
     total = math.prod(lead)
-    request = Request(d, tuple(symbols), tuple(names))
+    outputs = max(network.out_avals[0].size, 1)
+    request = Request(d, tuple(symbols), tuple(names), outputs)
     failures: list[Exception] = []
     for choice in candidates(network, request):
         at = choice.scheme.at(network, request)
@@ -36,7 +37,9 @@ def derivatives(
         chunk = choose_chunk(op, chunk_size, total, size, LAYER_BYTES)
         try:
             found = map_points(at, (points.reshape(total, d),), chunk) if lead else at(points)
-        except (TypeError, NotImplementedError) as error:  # has no such derivative
+        except (TypeError, ValueError, NotImplementedError) as error:
+            if not lacks_derivative(error):
+                raise
             failures.append(error)
             continue
         announce(choice)

@@ -32,11 +32,15 @@ UNSTACKED = 1.4
 
 @dataclass(frozen=True)
 class Request:
-    """Symbols that are wanted of functions of `dimensions` coordinates, which may have names."""
+    """Symbols that are wanted of a function of `dimensions` coordinates, which may have names.
+
+    `outputs` is the number of values the function has.
+    """
 
     dimensions: int
     symbols: tuple[Symbol, ...]
     names: tuple[str, ...] = ()
+    outputs: int = 1
 
     @property
     def orders(self) -> set[Orders]:
@@ -266,11 +270,11 @@ def _pair(orders: Orders) -> tuple[int, int]:
 
 
 def _work_of_reverse(request: Request) -> Work | None:
-    """A pullback costs two evaluations; along each of `rows` directions, three of those."""
+    """A pullback of each output costs two evaluations; each of `rows` directions twice all that."""
     rows = {_pair(orders)[0] for orders in request.orders if sum(orders) == 2}
     if request.order > 2 or not request.order:
         return None
-    passes = 3.0 + 6.0 * len(rows)
+    passes = (1.0 + 2.0 * request.outputs) * (1.0 + 2.0 * len(rows))
     return Work(passes, 2 * passes, 2 * passes, passes, overhead=UNSTACKED)
 
 

@@ -4,7 +4,6 @@ REQUEST ──▶ problem(**options), optimizer, weighting ──▶ train, for 
 """
 
 import ast
-import importlib
 import inspect
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, fields, replace
@@ -127,7 +126,7 @@ def list_problems() -> Table:
     table.add_column("problem", no_wrap=True)
     table.add_column("what it is")
     for name in problems.NAMES:
-        table.add_row(name, escape(_module(name).__doc__.partition("\n")[0]))
+        table.add_row(name, escape(problems.module(name).__doc__.partition("\n")[0]))
     return table
 
 
@@ -233,14 +232,8 @@ def _of_table(what: str, table: Mapping[str, Any], word: str) -> Any:
     return table[word]
 
 
-def _module(name: str) -> Any:
-    if name not in problems.NAMES:
-        raise _invalid(f"there is no problem {name!r}", f"problems: {', '.join(problems.NAMES)}")
-    return importlib.import_module(f"{problems.__name__}.{name}")
-
-
 def _parameters(name: str) -> Mapping[str, inspect.Parameter]:
-    return inspect.signature(_module(name).problem).parameters
+    return inspect.signature(problems.module(name).problem).parameters
 
 
 def _invalid(problem: str, fix: str = "") -> CompileError:

@@ -77,7 +77,7 @@ def reporter(
         # Beside the output of a program, not in it.
         console = console or Console(stderr=True, highlight=False)
         if console.is_terminal:
-            with _bar(console) as bar:
+            with progress_bar(console) as bar:
                 task = bar.add_task(escape(title), total=total, state="compiling")
                 yield lambda record: bar.update(
                     task, completed=record.iteration, state=escape(state_of(record))
@@ -86,7 +86,8 @@ def reporter(
             yield _Lines(console, title, total)
 
 
-def _bar(console: Console) -> Progress:
+def progress_bar(console: Console) -> Progress:
+    """Returns a live display of training: one line of less than 80 columns for each task."""
     return Progress(
         TextColumn("{task.description}"),
         BarColumn(bar_width=12),

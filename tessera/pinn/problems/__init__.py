@@ -1,6 +1,7 @@
 """Problems with independent truth, each a function of its physical parameters and sizes.
 
     problem("kovasznay", reynolds=20.0)     the problem of that name
+    module("kovasznay")                     its file
     NAMES                                   the names
 
 One file each; every file has one function `problem(**options)`.
@@ -35,10 +36,15 @@ def problem(name: str, **options: Any) -> Problem:
     >>> problem("heat").coordinates
     ('x', 't')
     """
+    return module(name).problem(**options)
+
+
+def module(name: str) -> Any:
+    """Returns the module of a problem; raises `E_GRAPH_INVALID` for a name that is not in `NAMES`."""
     if name not in NAMES:
         raise CompileError(
             Code.E_GRAPH_INVALID,
             f"there is no problem {name!r}.",
             hints=f"problems: {', '.join(NAMES)}",
         )
-    return importlib.import_module(f"tessera.pinn.problems.{name}").problem(**options)
+    return importlib.import_module(f"{__name__}.{name}")
